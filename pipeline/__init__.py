@@ -1,0 +1,1 @@
+"""The pipeline's stages and commands; each runs as `python -m pipeline.<name>`."""

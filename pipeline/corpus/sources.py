@@ -1,0 +1,179 @@
+"""Where posts come from: the sample, a named corpus, a folder, or an archive here or behind a URL.
+
+Every source is read as a stream of members `(path, text)`, with paths laid out `train/<label>/<name>.txt` and
+`test/<label>/<name>.txt`. Archives are read member by member and never extracted: a name in an archive is
+only ever text, and cannot reach the file system.
+"""
+
+import hashlib
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pipeline.corpus import sample
+from pipeline.params import Fetch
+from pipeline.stage import Stop
+
+# What a member must look like: at most one folder around the layout, no hidden files (`._0.txt` of macOS).
+MEMBER = re.compile(r"(?:\./)?(?:[^/]+/)?((train|test)/([^/.][^/]*)/[^/.][^/]*\.txt)")
+SPLIT_FOLDER = re.compile(r"(?:\./)?(?:[^/]+/)?(train|test)(?:/.*)?")
+
+# A post is text that a person wrote. What is beyond these bounds is not a corpus but a mistake, or an attack.
+MAX_POST_BYTES = 1 << 20
+MAX_POSTS = 20_000_000
+MAX_TOTAL_BYTES = 64 << 30
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus known by name: its address, its content digest (see `pipeline.fetch`) and its licence."""
+
+    url: str
+    digest: str
+    licence: str
+
+
+CORPORA = {
+    "stack_overflow_16k": Corpus(
+        url="https://storage.googleapis.com/download.tensorflow.org/data/stack_overflow_16k.tar.gz",
+        digest="babc7a52a74faf3b30da678e2635565beedc580b76b4f7dad6128c9f9b172783",
+        licence="CC BY-SA, by the contributors of Stack Overflow",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source as `fetch.source` names it. `where` is a URL or a local path, and None for the sample."""
+
+    kind: str  # sample, url, archive or folder
+    name: str  # what may be written into artifacts: no path of this machine
+    where: str | Path | None = None
+    digest: str | None = None  # the content digest it must have, if one is known
+
+
+def locate(params: Fetch, base: Path) -> Source:
+    """Tell what `fetch.source` means; a relative path is taken from `base`.
+
+    Raises Stop when it is neither a known name, nor a URL, nor a path that exists.
+    """
+    name = params.source
+    if name == "sample":
+        return Source("sample", name, digest=params.digest)
+    if name in CORPORA:
+        return Source("url", name, CORPORA[name].url, params.digest or CORPORA[name].digest)
+    if re.match(r"https?://", name):
+        return Source("url", name, name, params.digest)
+    path = base / Path(name).expanduser()
+    if path.is_dir():
+        return Source("folder", path.resolve().name, path, params.digest)
+    if path.is_file():
+        return Source("archive", path.name, path, params.digest)
+    raise Stop(
+        f"fetch.source is {name!r}, but there is no such path; "
+        f"give sample, {', '.join(CORPORA)}, or a path or http(s) URL of an archive or folder"
+    )
+
+
+def fingerprint(source: Source) -> dict[str, str]:
+    """What tells DVC that the source changed: the content of something local, the address of a URL.
+
+    A URL is not asked: what it gave once is pinned by its digest.
+    """
+    if source.kind == "archive":
+        assert isinstance(source.where, Path)
+        with source.where.open("rb") as file:
+            return {"kind": source.kind, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    if source.kind == "folder":
+        total = hashlib.sha256()
+        for path, text in members(source):
+            total.update(f"{path}\t{hashlib.sha256(text).hexdigest()}\n".encode())
+        return {"kind": source.kind, "sha256": total.hexdigest()}
+    return {"kind": source.kind, "where": str(source.where or source.name)}
+
+
+def members(source: Source) -> Iterator[tuple[str, bytes]]:
+    """Yield `(path, content)` of every post of a folder (sorted) or an archive (in its own order).
+
+    Raises Stop for what cannot be read to its end, is beyond the bounds above, or has a `train/` or `test/`
+    without posts.
+    """
+    assert isinstance(source.where, Path)
+    read = read_folder if source.kind == "folder" else read_zip if zipfile.is_zipfile(source.where) else read_tar
+    folders: set[str] = set()
+    filled: set[str] = set()
+    count = total = 0
+    for name, content in read(source.where):
+        if folder := SPLIT_FOLDER.fullmatch(name):
+            folders.add(folder[1])
+        if content is None:
+            continue
+        member = MEMBER.fullmatch(name)
+        assert member is not None
+        filled.add(member[2])
+        count, total = count + 1, total + len(content)
+        if len(content) > MAX_POST_BYTES:
+            raise Stop(f"{source.name}: {name} is larger than {MAX_POST_BYTES:,} bytes, which is no post; remove it")
+        if count > MAX_POSTS or total > MAX_TOTAL_BYTES:
+            raise Stop(f"{source.name} is beyond {MAX_POSTS:,} posts or {MAX_TOTAL_BYTES:,} bytes; take a part of it")
+        yield member[1], content
+    if not filled:
+        raise Stop(f"{source.name} has no post laid out as train/<label>/<name>.txt; arrange its posts so")
+    if empty := sorted({"train", *folders} - filled):
+        raise Stop(f"{source.name} has no post in {empty[0]}/; fill it, or leave test/ out to have one made")
+
+
+def read_folder(folder: Path) -> Iterator[tuple[str, bytes | None]]:
+    """Yield `(name, content)` of all that is in a folder; the content is None for all but posts."""
+    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
+        name = path.relative_to(folder).as_posix()
+        try:
+            yield name, read_post(path.open("rb") if MEMBER.fullmatch(name) and path.is_file() else None)
+        except OSError as error:
+            raise Stop(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_tar(archive: Path) -> Iterator[tuple[str, bytes | None]]:
+    """As `read_folder`. Only regular files are read: links and devices are never followed."""
+    try:
+        with tarfile.open(archive, mode="r|*") as tar:
+            for member in tar:
+                is_post = MEMBER.fullmatch(member.name) and member.isreg()
+                yield member.name, read_post(tar.extractfile(member) if is_post else None)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise Stop(f"{archive.name} is not a whole .tar.gz or .zip archive ({reason(error)}); get it again") from None
+
+
+def read_zip(archive: Path) -> Iterator[tuple[str, bytes | None]]:
+    """As `read_folder`."""
+    try:
+        with zipfile.ZipFile(archive) as whole:
+            for member in whole.infolist():
+                is_post = MEMBER.fullmatch(member.filename)
+                yield member.filename, read_post(whole.open(member) if is_post else None)
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
+        # RuntimeError is how zipfile asks for a password, NotImplementedError how it meets an unknown compression.
+        raise Stop(f"{archive.name} is not a whole, readable .zip archive ({reason(error)}); get it again") from None
+
+
+def read_post(file: IO[bytes] | None) -> bytes | None:
+    """The content, up to a byte beyond the bound; None where there is no file."""
+    if file is None:
+        return None
+    with file:
+        return file.read(MAX_POST_BYTES + 1)
+
+
+def reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def read_sample(params: Fetch) -> Iterator[tuple[str, bytes]]:
+    for path, text in sample.posts(params.sample_posts, params.sample_seed):
+        yield path, text.encode()

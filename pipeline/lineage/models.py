@@ -1,0 +1,44 @@
+"""Logging the model of a run: the ONNX file and the tokenizer, served by the same code as `pipeline.predict`."""
+
+import importlib.metadata
+import shutil
+import tempfile
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from pipeline.nn.serving import Classifier
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parent
+# All of this repository that serving imports; it travels with the model.
+CODE = ["__init__.py", "corpus/__init__.py", "corpus/tokenizer.py", "nn/__init__.py", "nn/serving.py"]
+NEEDS = ["mlflow", "numpy", "onnxruntime", "pandas", "tokenizers"]
+EXAMPLE = pd.DataFrame(
+    {"text": ["how do i sort a dict by value", "undefined is not a function when i click the button"]}
+)
+
+
+def log_model(models: Path) -> None:
+    """Log `models/` as the model `model` of the active run, with signature, input example and pinned requirements."""
+    artifacts = {"tokenizer": models / "tokenizer.json", "model": models / "model.onnx"}
+    labels = Classifier(**artifacts).labels
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "label")]
+    outputs += [ColSpec(DataType.double, f"probability_{label}") for label in labels]
+    with tempfile.TemporaryDirectory() as temporary:
+        code = Path(temporary, PACKAGE.name)
+        for name in CODE:
+            (code / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(PACKAGE / name, code / name)
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(HERE / "logged_model.py"),
+            artifacts={name: str(path) for name, path in artifacts.items()},
+            code_paths=[str(code)],
+            signature=ModelSignature(Schema([ColSpec(DataType.string, "text")]), Schema(outputs)),
+            input_example=EXAMPLE,
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in NEEDS],
+        )

@@ -1,0 +1,45 @@
+"""The MLflow store: `MLFLOW_TRACKING_URI` where it is set, else `mlflow.db` in the repository's folder."""
+
+import logging
+import os
+
+# A server that is down is said to be down in seconds, not after MLflow's seven retries of up to two minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # copies of small files need none
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipeline import stage
+
+# The making of the database schema is logged line by line otherwise.
+logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+
+def connect(experiment: str) -> tuple[MlflowClient, str]:
+    """The client, and the id of the experiment with that name, which is made if there is none.
+
+    Raises MlflowException when the store cannot be reached.
+    """
+    root = stage.root().resolve()
+    local = not os.environ.get("MLFLOW_TRACKING_URI")
+    if local:
+        mlflow.set_tracking_uri(f"sqlite:///{root / 'mlflow.db'}")
+    client = MlflowClient()
+    if found := client.get_experiment_by_name(experiment):
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return client, found.experiment_id
+    # A server decides by itself where artifacts go.
+    artifacts = (root / "mlartifacts").as_uri() if local else None
+    try:
+        return client, client.create_experiment(experiment, artifact_location=artifacts)
+    except MlflowException:
+        # Another process made it between the two calls.
+        if found := client.get_experiment_by_name(experiment):
+            return client, found.experiment_id
+        raise

@@ -1,0 +1,86 @@
+"""The trained network as files: safetensors weights, a JSON architecture, and the ONNX model that serves.
+
+None of the three carries a date or a path: the same training writes the same bytes.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save_file
+
+from pipeline.nn.quiet import keras
+
+OPSET = 18
+
+
+def save(model: keras.Model, labels: list[str], folder: Path) -> None:
+    """Write `weights.safetensors`, `network.json` and `model.onnx` into `folder`."""
+    weights = {variable.path: np.asarray(variable) for variable in model.weights}
+    save_file(weights, folder / "weights.safetensors")
+    architecture = json.dumps(json.loads(model.to_json()), indent=1, sort_keys=True)
+    (folder / "network.json").write_text(architecture + "\n")
+    (folder / "model.onnx").write_bytes(to_onnx(weights, labels).SerializeToString(deterministic=True))
+
+
+def to_onnx(weights: dict[str, np.ndarray], labels: list[str]) -> onnx.ModelProto:
+    """The network of `network.build` out of ONNX's own operators; the labels stand in the metadata.
+
+    Input `ids` int64 `[batch, time]`, 0 is padding on the right; output `probabilities` float32 `[batch, labels]`.
+    Keras and ONNX both keep the gates in the order update, reset, candidate. `linear_before_reset=1` is Keras'
+    `reset_after=True`, and `sequence_lens` is the mask, in both directions.
+    """
+    gru = {way: gru_weights(weights, f"{way}_gru") for way in ("forward", "backward")}
+    constants = {
+        "embedding": weights["embedding/embeddings"],
+        "gru_W": np.stack([w for w, _, _ in gru.values()]),
+        "gru_R": np.stack([r for _, r, _ in gru.values()]),
+        "gru_B": np.stack([b for _, _, b in gru.values()]),
+        "dense_W": weights["labels/kernel"],
+        "dense_b": weights["labels/bias"],
+        "zero": np.int64(0),
+        "last": np.array([-1], np.int64),
+        "time": np.array([1], np.int64),
+        "merge": np.array([0, 0, -1], np.int64),  # [batch, time, 2, units] -> [batch, time, 2 * units]
+        "least": np.float32(-1),
+    }
+    units = weights["labels/kernel"].shape[0] // 2
+    nodes = [
+        helper.make_node("Equal", ["ids", "zero"], ["is_padding"]),
+        helper.make_node("Not", ["is_padding"], ["is_real"]),
+        helper.make_node("Cast", ["is_real"], ["real"], to=TensorProto.INT32),
+        helper.make_node("ReduceSum", ["real", "time"], ["lengths"], keepdims=0),
+        helper.make_node("Gather", ["embedding", "ids"], ["embedded"]),
+        helper.make_node("Transpose", ["embedded"], ["steps"], perm=[1, 0, 2]),
+        helper.make_node(
+            "GRU", ["steps", "gru_W", "gru_R", "gru_B", "lengths"], ["states"],
+            hidden_size=units, direction="bidirectional", linear_before_reset=1,
+        ),
+        helper.make_node("Transpose", ["states"], ["by_post"], perm=[2, 0, 1, 3]),
+        helper.make_node("Reshape", ["by_post", "merge"], ["joined"]),
+        helper.make_node("Unsqueeze", ["is_real", "last"], ["mask"]),
+        helper.make_node("Where", ["mask", "joined", "least"], ["masked"]),
+        helper.make_node("ReduceMax", ["masked", "time"], ["pooled"], keepdims=0),
+        helper.make_node("Gemm", ["pooled", "dense_W", "dense_b"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "classifier",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "time"])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(labels)])],
+        [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    helper.set_model_props(model, {"labels": json.dumps(labels)})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def gru_weights(weights: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One direction's W `[3 * units, inputs]`, R `[3 * units, units]` and B `[6 * units]`, as ONNX lays them out."""
+    cell = next(path.rpartition("/")[0] for path in weights if f"/{name}/" in path)
+    kernel, recurrent, bias = (weights[f"{cell}/{part}"] for part in ("kernel", "recurrent_kernel", "bias"))
+    return kernel.T, recurrent.T, bias.reshape(-1)

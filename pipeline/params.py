@@ -1,0 +1,100 @@
+"""params.yaml, typed and strict: one section per stage, unknown keys refused."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.stage import Stop
+
+PARAMS = Path("params.yaml")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Fetch(Section):
+    source: str = Field(min_length=1)
+    digest: str | None = Field(pattern="^[0-9a-f]{64}$")
+    sample_posts: int = Field(ge=80, le=10_000_000)
+    sample_seed: int = Field(ge=0)
+
+
+class Split(Section):
+    validation: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+    seed: int = Field(ge=0, lt=2**32)
+
+
+class Vectorize(Section):
+    vocabulary: int = Field(ge=3, le=1_000_000)
+    max_tokens: int = Field(ge=1, le=100_000)
+
+
+class Baseline(Section):
+    ngrams: int = Field(ge=1, le=5)
+    min_posts: int = Field(ge=1)
+    C: float = Field(gt=0)
+
+
+class Train(Section):
+    seed: int = Field(ge=0, lt=2**32)
+    embedding: int = Field(ge=1, le=4096)
+    units: int = Field(ge=1, le=4096)
+    dropout: float = Field(ge=0, lt=1)
+    learning_rate: float = Field(gt=0, le=1)
+    batch: int = Field(ge=1, le=65_536)
+    epochs: int = Field(ge=1, le=10_000)
+    patience: int = Field(ge=1, le=10_000)
+
+
+class Track(Section):
+    experiment: str = Field(min_length=1)
+
+
+class Params(Section):
+    fetch: Fetch
+    split: Split
+    vectorize: Vectorize
+    baseline: Baseline
+    train: Train
+    track: Track
+
+
+def load(path: Path = PARAMS) -> Params:
+    """Read and check the whole of params.yaml.
+
+    Every stage checks all sections, so that a mistake in the last one stops the first one.
+    Raises Stop with one sentence that names the key and what is allowed.
+    """
+    try:
+        # YAML 1.2, as DVC reads it: `1e-3` is a number here and a string to a YAML 1.1 reader.
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Stop(f"{path} is missing; run this from the repository's top folder") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise Stop(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise Stop(f"{path}: {sentence(error)}") from None
+
+
+def sentence(error: ValidationError) -> str:
+    """The first of pydantic's complaints, as a sentence with the key as one writes it: `train.units`."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"])) or "the file"
+    if first["type"] == "extra_forbidden":
+        where: Any = Params
+        for name in first["loc"][:-1]:
+            where = where.model_fields[name].annotation
+        return f"{key} is not a parameter; allowed here are {', '.join(where.model_fields)}"
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    if first["type"] == "model_type":
+        return f"{key} should be a section of keys and values, not {first['input']!r}"
+    allowed = first["msg"].removeprefix("Input ").removeprefix("String ")
+    return f"{key} is {first['input']!r}, but {allowed}"

@@ -1,0 +1,27 @@
+"""Stage 0, source: what the source looks like now, so that DVC sees when a local one has changed.
+
+    python -m pipeline.source
+
+DVC cannot watch `fetch.source` itself: it may be a name, a URL, or a path outside the repository. So this stage
+runs at every `dvc repro` and writes a fingerprint; `fetch` runs again when the fingerprint differs.
+"""
+
+import json
+from pathlib import Path
+
+from pipeline import params, stage
+from pipeline.corpus import sources
+
+OUT = Path("data/source.json")
+
+
+def main() -> None:
+    source = sources.locate(params.load().fetch, stage.root())
+    fingerprint = sources.fingerprint(source)
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(fingerprint, indent=2) + "\n")
+    print(f"source: {source.name} ({source.kind})")
+
+
+if __name__ == "__main__":
+    stage.run(main)

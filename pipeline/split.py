@@ -1,0 +1,121 @@
+"""Stage 2, split: the table of posts becomes train, validation and test, and no post is in two of them.
+
+    python -m pipeline.split
+
+A corpus that brings a test split keeps it; else a stratified one is made. Exact duplicates are dropped: a post whose
+twin is in test leaves training, never the other way round. `reports/split.json` says what was done.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from pipeline import params, stage
+from pipeline.corpus import tables
+from pipeline.stage import Stop
+
+POSTS = Path("data/raw/posts.parquet")
+OUT = Path("data/split")
+REPORT = Path("reports/split.json")
+TRAIN, VALIDATION, TEST, DROPPED = "train", "validation", "test", "dropped"
+
+
+def main() -> None:
+    section = params.load().split
+    labels: list[str] = []
+    roles: list[str] = []
+    digests: list[bytes] = []
+    for batch in tables.read(POSTS, ["text", "label", "split"]):
+        labels += batch["label"]
+        roles += batch["split"]
+        digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in batch["text"]]
+
+    dropped = drop_duplicates(roles, labels, digests)
+    own_test = TEST in roles
+    if not own_test:
+        draw(roles, labels, TEST, section.test, section.seed)
+    draw(roles, labels, VALIDATION, section.validation, section.seed)
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    for role in (TRAIN, VALIDATION, TEST):
+        tables.write(OUT / f"{role}.parquet", tables.SPLIT, rows_of(role, roles))
+    report: dict = {
+        "test": "the corpus's own" if own_test else "drawn, stratified",
+        "posts": {role: roles.count(role) for role in (TRAIN, VALIDATION, TEST)},
+        "labels": {
+            role: dict(sorted(Counter(l for l, r in zip(labels, roles, strict=True) if r == role).items()))
+            for role in (TRAIN, VALIDATION, TEST)
+        },
+        "duplicates_dropped": dropped,
+    }
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    sizes = ", ".join(f"{count:,} {role}" for role, count in report["posts"].items())
+    print(f"split: {sizes}; {sum(dropped.values()):,} exact duplicates dropped")
+
+
+def drop_duplicates(roles: list[str], labels: list[str], digests: list[bytes]) -> dict[str, int]:
+    """Mark in `roles` all but one of the posts with the same text; test keeps its copy, else the first one stays.
+
+    Where the copies in training do not agree on the label, nobody knows which is right and none of them stays.
+    Gives how many posts were dropped, and why.
+    """
+    count = Counter[str]({"in_test_too": 0, "twice_in_test": 0, "twice_in_train": 0, "labels_disagree": 0})
+    in_test: set[bytes] = set()
+    for row, digest in enumerate(digests):
+        if roles[row] == TEST:
+            if digest in in_test:
+                roles[row] = DROPPED
+                count["twice_in_test"] += 1
+            in_test.add(digest)
+    label_of: dict[bytes, str] = {}
+    disputed: set[bytes] = set()
+    for row, digest in enumerate(digests):
+        if roles[row] == TRAIN and label_of.setdefault(digest, labels[row]) != labels[row]:
+            disputed.add(digest)
+    seen: set[bytes] = set()
+    for row, digest in enumerate(digests):
+        if roles[row] != TRAIN:
+            continue
+        why = (
+            "in_test_too" if digest in in_test
+            else "labels_disagree" if digest in disputed
+            else "twice_in_train" if digest in seen
+            else None
+        )  # fmt: skip
+        if why:
+            roles[row] = DROPPED
+            count[why] += 1
+        seen.add(digest)
+    return dict(count)
+
+
+def draw(roles: list[str], labels: list[str], role: str, share: float, seed: int) -> None:
+    """Give `share` of the training posts another role, stratified by label."""
+    rows = np.array([row for row, now in enumerate(roles) if now == TRAIN])
+    try:
+        _, drawn = train_test_split(rows, test_size=share, stratify=[labels[row] for row in rows], random_state=seed)
+    except ValueError as error:
+        raise Stop(
+            f"{len(rows):,} training posts are too few to draw {share:.0%} of them for {role}, stratified by label "
+            f"({error}); give more posts, or another split.{role}"
+        ) from None
+    for row in drawn:
+        roles[row] = role
+
+
+def rows_of(role: str, roles: list[str]):
+    row = 0
+    for batch in tables.read(POSTS, ["id", "text", "label"]):
+        for id, text, label in zip(batch["id"], batch["text"], batch["label"], strict=True):
+            if roles[row] == role:
+                yield {"id": id, "text": text, "label": label}
+            row += 1
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,36 @@
+"""What every command of the pipeline has in common: how it starts, and how it stops with a sentence."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Stop(Exception):
+    """Ends a command; its message is one sentence for the person at the keyboard: what, where, what to do."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command's `main` and turn a `Stop` into its sentence and exit code 1, without a traceback."""
+    # Lines reach the terminal (or DVC's log) as they are printed, not when the stage ends.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        main()
+    except Stop as stop:
+        sys.exit(f"error: {stop}")
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename} is missing; `dvc repro` makes it, `dvc checkout` brings the last one back")
+    except KeyboardInterrupt:
+        sys.exit(130)  # the shell's code for Ctrl-C
+    except BrokenPipeError:  # `python -m pipeline.predict … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def root() -> Path:
+    """The repository's folder.
+
+    DVC runs a stage of a queued or temporary experiment in a copy of the repository and names the real one in
+    `DVC_ROOT`: what outlives the experiment (the MLflow store) or lies beside the repository (a local corpus)
+    is found from there.
+    """
+    return Path(os.environ.get("DVC_ROOT", "."))

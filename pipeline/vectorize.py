@@ -1,0 +1,49 @@
+"""Stage 3, vectorize: the tokenizer is fitted on the training posts alone, and posts become token ids.
+
+    python -m pipeline.vectorize
+
+`models/tokenizer.json` is the file that serves, too. `data/ids/` holds train and validation as Parquet tables with the
+columns id, tokens (int32, not padded: `train` pads each batch to its longest post) and label (index into
+`labels.json`). Test posts are not looked at here.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from pipeline import params, stage
+from pipeline.corpus import tables
+from pipeline.corpus.tokenizer import encode, fit
+
+SPLIT = Path("data/split")
+OUT = Path("data/ids")
+TOKENIZER = Path("models/tokenizer.json")
+
+
+def main() -> None:
+    section = params.load().vectorize
+    train = SPLIT / "train.parquet"
+    texts = (text for batch in tables.read(train, ["text"]) for text in batch["text"])
+    tokenizer = fit(texts, section.vocabulary, section.max_tokens)
+    labels = sorted(set(tables.column(train, "label")))
+
+    TOKENIZER.parent.mkdir(exist_ok=True)
+    tokenizer.save(str(TOKENIZER))
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "labels.json").write_text(json.dumps(labels) + "\n")
+    for role in ("train", "validation"):
+        tables.write(OUT / f"{role}.parquet", tables.IDS, rows(SPLIT / f"{role}.parquet", tokenizer, labels))
+    print(f"vectorize: {tokenizer.get_vocab_size():,} tokens in the vocabulary")
+
+
+def rows(path: Path, tokenizer: Tokenizer, labels: list[str]) -> Iterator[dict]:
+    for batch in tables.read(path, ["id", "text", "label"]):
+        encoded = encode(tokenizer, batch["text"])
+        for id, tokens, label in zip(batch["id"], encoded, batch["label"], strict=True):
+            yield {"id": id, "tokens": tokens, "label": labels.index(label)}
+
+
+if __name__ == "__main__":
+    stage.run(main)
