@@ -10,6 +10,7 @@ help:            ## say what there is
 
 repro: setup     ## run the pipeline, from posts to a tracked run
 	@dvc repro
+	@python -m pipeline.report.summary
 
 test: setup      ## run the tests
 	@python -m pytest

@@ -21,16 +21,16 @@ from pipeline.nn.serving import Classifier
 from pipeline.report import metrics, plots
 
 TEST = Path("data/split/test.parquet")
-MANIFEST = Path("data/raw/manifest.json")
+SPLIT = Path("reports/split.json")
 MODELS = Path("models")
 REPORTS = Path("reports")
 
 
 def main() -> None:
     params.load()
-    corpus = json.loads(MANIFEST.read_text())
+    corpus = json.loads(SPLIT.read_text())["corpus"]
     ids, texts, names = (tables.column(TEST, name) for name in ("id", "text", "label"))
-    classifier = Classifier(MODELS / "tokenizer.json", MODELS / "model.onnx")
+    classifier = Classifier(MODELS)
     labels = classifier.labels
     actual = np.array([labels.index(name) for name in names])
 

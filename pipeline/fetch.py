@@ -37,7 +37,7 @@ def main() -> None:
         if source.kind == "sample":
             posts = sources.read_sample(section)
         elif source.kind == "url":
-            print(f"fetch: asking {source.where}")
+            print(f"fetch: asking {source.name}")
             archive = Path(temporary, "archive")
             download(str(source.where), archive)
             posts = sources.members(sources.Source("archive", source.name, archive))

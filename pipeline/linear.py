@@ -1,7 +1,7 @@
-"""The linear model that the GRU must beat: TF-IDF of token n-grams and a linear SVM (Joachims 1998).
+"""The linear model that the GRU must beat: an SVM on n-grams weighted by naive Bayes (NB-SVM, Wang & Manning 2012).
 
-It is kept as a table that a person can read, without pickle: a row per n-gram with its inverse document frequency and
-its weight for each label.
+It is kept as a table that a person can read, without pickle: a row per n-gram with two numbers for each label, its
+log-count ratio (how much more often posts of that label hold it) and the weight that the SVM gave it.
 """
 
 from pathlib import Path
@@ -9,53 +9,62 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.sparse import csr_matrix
 from scipy.special import softmax
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 
 from pipeline.corpus.tokenizer import PATTERN
+from pipeline.nn.evidence import log_count_ratios
 from pipeline.params import Baseline
 from pipeline.stage import Stop
 
-INTERCEPT = ""  # the n-gram of no tokens
+INTERCEPT = ""  # the n-gram of no tokens: its row holds the intercepts
 
 
-def vectorizer(ngrams: int, **options) -> TfidfVectorizer:
-    """Words and punctuation marks, in runs of up to `ngrams`; rows of unit length, counts dampened to 1 + log."""
-    return TfidfVectorizer(
-        token_pattern=PATTERN, ngram_range=(1, ngrams), sublinear_tf=True, dtype=np.float32, **options
-    )
+def vectorizer(ngrams: int, **options) -> CountVectorizer:
+    """Words and punctuation marks, in runs of up to `ngrams`; whether a post holds them, not how often."""
+    return CountVectorizer(
+        token_pattern=PATTERN, ngram_range=(1, ngrams), binary=True, dtype=np.float32, **options
+    )  # fmt: skip
 
 
 def fit(texts: list[str], labels: list[str], params: Baseline) -> pa.Table:
-    """The model as a table: ngram, idf, and a float32 weight per label; the first row holds the intercepts.
+    """The model as a table: ngram, then ratio and weight (float32) of each label, labels in sorted order.
 
-    Raises Stop when no n-gram is frequent enough.
+    Raises Stop when no n-gram is in enough posts.
     """
     features = vectorizer(params.ngrams, min_df=params.min_posts)
     try:
-        counts = features.fit_transform(texts)
+        holds = features.fit_transform(texts)
     except ValueError as error:
         raise Stop(f"the baseline finds no n-gram ({error}); lower baseline.min_posts or give more posts") from None
+    columns: dict[str, list[str] | np.ndarray] = {"ngram": [INTERCEPT, *features.get_feature_names_out()]}
     names = sorted(set(labels))
-    # One model a label also where there are two, so that every label has its column.
-    actual = np.array(labels)
-    weights = [LinearSVC(C=params.C, random_state=0).fit(counts, actual == name) for name in names]
-    columns = {
-        "ngram": [INTERCEPT, *features.get_feature_names_out()],
-        "idf": np.append(np.float32(0), features.idf_.astype(np.float32)),
-    }
-    for name, model in zip(names, weights, strict=True):
-        columns[f"weight_{name}"] = np.append(model.intercept_, model.coef_).astype(np.float32)
+    is_label = {name: np.array(labels) == name for name in names}
+    counts = np.stack([np.asarray(holds[rows].sum(axis=0)).ravel() for rows in is_label.values()], axis=1)
+    for name, ratio in zip(names, log_count_ratios(counts).T, strict=True):
+        svm = LinearSVC(C=params.C, random_state=0).fit(weighted(holds, ratio), is_label[name])
+        columns[f"ratio_{name}"] = np.append(np.float32(0), ratio)
+        columns[f"weight_{name}"] = np.append(svm.intercept_, svm.coef_).astype(np.float32)
     return pa.table(columns, metadata={"ngrams": str(params.ngrams)})
+
+
+def weighted(holds: csr_matrix, ratio: np.ndarray) -> csr_matrix:
+    """Each post's n-grams as their ratios, scaled to length 1 so that long posts weigh no more than short ones."""
+    return normalize(holds.multiply(ratio).tocsr())
 
 
 def scores(model: pa.Table, texts: list[str]) -> np.ndarray:
     """Distances from the separating planes, float32 `[texts, labels]`."""
     features = vectorizer(int(model.schema.metadata[b"ngrams"]), vocabulary=model["ngram"].to_pylist()[1:])
-    features.idf_ = model["idf"].to_numpy()[1:]
-    weights = np.stack([model[name].to_numpy() for name in model.column_names[2:]], axis=1)
-    return features.transform(texts) @ weights[1:] + weights[0]
+    holds = features.transform(texts)
+    result = []
+    for ratio, weight in zip(model.column_names[1::2], model.column_names[2::2], strict=True):
+        intercept, *_ = weights = model[weight].to_numpy()
+        result.append(weighted(holds, model[ratio].to_numpy()[1:]) @ weights[1:] + intercept)
+    return np.stack(result, axis=1)
 
 
 def probabilities(scores: np.ndarray, sharpness: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.stage import Stop
 
@@ -13,7 +13,7 @@ PARAMS = Path("params.yaml")
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Fetch(Section):
@@ -43,8 +43,13 @@ class Baseline(Section):
 class Train(Section):
     seed: int = Field(ge=0, lt=2**32)
     embedding: int = Field(ge=1, le=4096)
+    embedding_dropout: float = Field(ge=0, lt=1)
+    ngrams: int = Field(ge=0, le=3)
+    ngram_min_posts: int = Field(ge=1)
+    ngram_dropout: float = Field(ge=0, lt=1)
     units: int = Field(ge=1, le=4096)
     dropout: float = Field(ge=0, lt=1)
+    label_smoothing: float = Field(ge=0, lt=1)
     learning_rate: float = Field(gt=0, le=1)
     batch: int = Field(ge=1, le=65_536)
     epochs: int = Field(ge=1, le=10_000)
@@ -75,6 +80,10 @@ def load(path: Path = PARAMS) -> Params:
         values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Stop(f"{path} is missing; run this from the repository's top folder") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        raise Stop(f"{path} is not valid YAML{where}: {error.problem or error.context}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise Stop(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     try:
@@ -84,8 +93,9 @@ def load(path: Path = PARAMS) -> Params:
 
 
 def sentence(error: ValidationError) -> str:
-    """The first of pydantic's complaints, as a sentence with the key as one writes it: `train.units`."""
-    first = error.errors()[0]
+    """One of pydantic's complaints, as a sentence with the key as one writes it: `train.units`."""
+    # A key that is mistyped is missing as well; the mistyped one is the one to look for.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     key = ".".join(map(str, first["loc"])) or "the file"
     if first["type"] == "extra_forbidden":
         where: Any = Params

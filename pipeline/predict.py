@@ -8,6 +8,7 @@ python -m pipeline.predict --json a.txt b.txt     # a JSON object a line, for pr
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -26,10 +27,10 @@ def main() -> None:
     parser.add_argument("text", nargs="*", help="a text, or the path of a file that holds one; none: standard input")
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
     asked = parser.parse_args()
-    texts = [read(text) for text in asked.text] or [sys.stdin.read()]
+    texts = [read(text) for text in asked.text] or [read_input()]
     if not all(text.strip() for text in texts):
         raise Stop("there is no text to predict from; give a text, a file that holds one, or standard input")
-    classifier = Classifier(MODELS / "tokenizer.json", MODELS / "model.onnx")
+    classifier = Classifier(MODELS)
     for probabilities in classifier.probabilities(texts):
         by_label = dict(zip(classifier.labels, map(float, probabilities), strict=True))
         label = max(by_label, key=by_label.__getitem__)
@@ -41,9 +42,14 @@ def main() -> None:
 
 
 def read(text: str) -> str:
-    """The file's content where `text` names a file, else the text itself."""
+    """The file's content where `text` names a file, else the text itself.
+
+    Raises Stop for what can only be meant as a path, and leads nowhere.
+    """
     try:
         if not Path(text).is_file():
+            if len(text.split()) == 1 and (text.endswith(".txt") or os.sep in text):
+                raise Stop(f"there is no file {text}; give one that exists, or a text of more than one word")
             return text
     except (OSError, ValueError):  # too long for a file name, or a NUL in it
         return text
@@ -51,6 +57,13 @@ def read(text: str) -> str:
         return Path(text).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Stop(f"{text} cannot be read as UTF-8 text ({error})") from None
+
+
+def read_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Stop(f"standard input is not UTF-8 text (byte {error.start}); convert it") from None
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pipeline.corpus import tables
 from pipeline.stage import Stop
 
 POSTS = Path("data/raw/posts.parquet")
+MANIFEST = Path("data/raw/manifest.json")
 OUT = Path("data/split")
 REPORT = Path("reports/split.json")
 TRAIN, VALIDATION, TEST, DROPPED = "train", "validation", "test", "dropped"
@@ -35,6 +36,8 @@ def main() -> None:
         digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in batch["text"]]
 
     dropped = drop_duplicates(roles, labels, digests)
+    if lost := sorted(set(labels) - {label for label, role in zip(labels, roles, strict=True) if role == TRAIN}):
+        raise Stop(f"no training post labelled {lost[0]} is left without its duplicates; give other posts of it")
     own_test = TEST in roles
     if not own_test:
         draw(roles, labels, TEST, section.test, section.seed)
@@ -43,7 +46,9 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     for role in (TRAIN, VALIDATION, TEST):
         tables.write(OUT / f"{role}.parquet", tables.SPLIT, rows_of(role, roles))
+    corpus = json.loads(MANIFEST.read_text())
     report: dict = {
+        "corpus": {name: corpus[name] for name in ("source", "kind", "digest", "licence")},
         "test": "the corpus's own" if own_test else "drawn, stratified",
         "posts": {role: roles.count(role) for role in (TRAIN, VALIDATION, TEST)},
         "labels": {

@@ -20,10 +20,12 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {stop}")
     except FileNotFoundError as error:
         sys.exit(f"error: {error.filename} is missing; `dvc repro` makes it, `dvc checkout` brings the last one back")
-    except KeyboardInterrupt:
-        sys.exit(130)  # the shell's code for Ctrl-C
     except BrokenPipeError:  # `python -m pipeline.predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk, a folder that may not be written
+        sys.exit(f"error: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # the shell's code for Ctrl-C
 
 
 def root() -> Path:

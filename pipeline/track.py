@@ -16,7 +16,6 @@ from mlflow.exceptions import MlflowException
 from pipeline import params, stage
 from pipeline.lineage import models, runs, store
 from pipeline.lineage.key import result_key
-from pipeline.report import summary
 from pipeline.stage import Stop
 
 MODELS = Path("models")
@@ -33,7 +32,6 @@ def main() -> None:
             f"MLflow could not be told of this result ({runs.first_line(error)}); nothing is lost: "
             "start the server, or unset MLFLOW_TRACKING_URI, and run `dvc repro` again"
         ) from None
-    print(summary.lines())
 
 
 def track(everything: params.Params) -> None:

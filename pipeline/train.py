@@ -2,14 +2,16 @@
 
     python -m pipeline.train
 
-Writes the best epoch's weights, the architecture and the ONNX model into `models/`, the history per epoch as
-`reports/history.csv` and the validation figures as `reports/train.json`. Each epoch also goes to MLflow as it ends.
+Writes the best epoch's weights, the architecture, the ONNX model and the n-gram evidence into `models/`, the history
+per epoch as `reports/history.csv` and the validation figures as `reports/train.json`. Each epoch also goes to MLflow as
+it ends.
 """
 
 import csv
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from tqdm import tqdm
 
 from pipeline import params, stage
 from pipeline.lineage import runs
-from pipeline.nn import batches, export, network
+from pipeline.nn import batches, evidence, export, network
 from pipeline.nn.quiet import keras
 from pipeline.report import metrics
 from pipeline.stage import Stop
@@ -36,28 +38,37 @@ def main() -> None:
     vocabulary = len(json.loads(TOKENIZER.read_text(encoding="utf-8"))["model"]["vocab"])
     train, validation = batches.read(IDS / "train.parquet"), batches.read(IDS / "validation.parquet")
 
+    known = evidence.fit(train, len(labels), section.ngrams, section.ngram_min_posts)
+    validation = replace(validation, evidence=evidence.look_up(known, validation.tokens, validation.starts))
+    train = replace(train, evidence=evidence.cross_fitted(train, len(labels), section.ngrams, section.ngram_min_posts))
+
     keras.utils.set_random_seed(section.seed)
-    model = network.build(vocabulary, len(labels), section)
+    batched = network.dataset(train, section.batch, np.random.default_rng(section.seed))
+    steps = section.epochs * int(batched.cardinality())
+    model = network.build(vocabulary, len(labels), train.evidence.shape[1], steps, section)
     print(f"train: {model.count_params():,} parameters, {len(train):,} posts, at most {section.epochs} epochs")
 
     with runs.live(everything) as run:
         progress = Progress(section.epochs, run)
         model.fit(
-            batches.dataset(train, section.batch, np.random.default_rng(section.seed)),
-            validation_data=batches.dataset(validation, section.batch),
+            batched,
+            validation_data=network.dataset(validation, section.batch),
             epochs=section.epochs,
             callbacks=[
-                keras.callbacks.EarlyStopping(patience=section.patience, restore_best_weights=True),
+                keras.callbacks.EarlyStopping(
+                    "val_log_loss", mode="min", patience=section.patience, restore_best_weights=True
+                ),
                 progress,
             ],
             shuffle=False,  # `batches` does it, by length
             verbose=0,
         )
 
-    best = min(progress.history, key=lambda row: row["val_loss"])
+    best = min(progress.history, key=lambda row: row["val_log_loss"])
     probabilities, actual = predict(model, validation)
     figures = metrics.figures(actual, probabilities)
     MODELS.mkdir(exist_ok=True)
+    evidence.save(known, MODELS / "evidence.safetensors")
     export.save(model, labels, MODELS)
     HISTORY.parent.mkdir(exist_ok=True)
     with HISTORY.open("w", newline="") as file:
@@ -99,8 +110,8 @@ class Progress(keras.callbacks.Callback):
             raise Stop(f"the loss is {row['loss']} in epoch {epoch + 1}; try a smaller train.learning_rate")
         self.history.append(row)
         print(
-            f"  epoch {epoch + 1:2} of {self.epochs}: loss {row['loss']:.3f}, validation loss {row['val_loss']:.3f}, "
-            f"validation accuracy {row['val_accuracy']:.3f} ({seconds:.0f} s)"
+            f"  epoch {epoch + 1:2} of {self.epochs}: loss {row['loss']:.3f}, "
+            f"validation log loss {row['val_log_loss']:.3f}, accuracy {row['val_accuracy']:.3f} ({seconds:.0f} s)"
         )
         self.run.log(row | {"epoch_seconds": seconds})
 

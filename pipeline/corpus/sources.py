@@ -5,24 +5,30 @@ Every source is read as a stream of members `(path, text)`, with paths laid out 
 only ever text, and cannot reach the file system.
 """
 
+import bz2
+import gzip
 import hashlib
 import lzma
+import os
 import re
+import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from pipeline.corpus import sample
 from pipeline.params import Fetch
 from pipeline.stage import Stop
 
-# What a member must look like: at most one folder around the layout, no hidden files (`._0.txt` of macOS).
-MEMBER = re.compile(r"(?:\./)?(?:[^/]+/)?((train|test)/([^/.][^/]*)/[^/.][^/]*\.txt)")
-SPLIT_FOLDER = re.compile(r"(?:\./)?(?:[^/]+/)?(train|test)(?:/.*)?")
+# What a member must look like: at most one folder around the layout, no hidden files (`._0.txt` of macOS), no `..`.
+MEMBER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?((train|test)/([^/.][^/]*)/[^/.][^/]*\.txt)")
+SPLIT_FOLDER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?(train|test)(?:/.*)?")
 
 # A post is text that a person wrote. What is beyond these bounds is not a corpus but a mistake, or an attack.
 MAX_POST_BYTES = 1 << 20
@@ -69,8 +75,11 @@ def locate(params: Fetch, base: Path) -> Source:
     if name in CORPORA:
         return Source("url", name, CORPORA[name].url, params.digest or CORPORA[name].digest)
     if re.match(r"https?://", name):
-        return Source("url", name, name, params.digest)
-    path = base / Path(name).expanduser()
+        # Without what may be a secret: user and password, or a token in the query.
+        parts = urlsplit(name)
+        public = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return Source("url", public, name, params.digest)
+    path = base / os.path.expanduser(name)
     if path.is_dir():
         return Source("folder", path.resolve().name, path, params.digest)
     if path.is_file():
@@ -84,7 +93,7 @@ def locate(params: Fetch, base: Path) -> Source:
 def fingerprint(source: Source) -> dict[str, str]:
     """What tells DVC that the source changed: the content of something local, the address of a URL.
 
-    A URL is not asked: what it gave once is pinned by its digest.
+    A URL is not asked: what it gave once is pinned by its digest. That another one is given, DVC sees in `params.yaml`.
     """
     if source.kind == "archive":
         assert isinstance(source.where, Path)
@@ -95,7 +104,7 @@ def fingerprint(source: Source) -> dict[str, str]:
         for path, text in members(source):
             total.update(f"{path}\t{hashlib.sha256(text).hexdigest()}\n".encode())
         return {"kind": source.kind, "sha256": total.hexdigest()}
-    return {"kind": source.kind, "where": str(source.where or source.name)}
+    return {"kind": source.kind}
 
 
 def members(source: Source) -> Iterator[tuple[str, bytes]]:
@@ -116,6 +125,9 @@ def members(source: Source) -> Iterator[tuple[str, bytes]]:
             continue
         member = MEMBER.fullmatch(name)
         assert member is not None
+        # The digest's lines are made of names, and so are reports: no line break, tab or broken character in one.
+        if not member[1].isprintable():
+            raise Stop(f"{source.name}: the name {name!r} holds a character that cannot be printed; rename it")
         filled.add(member[2])
         count, total = count + 1, total + len(content)
         if len(content) > MAX_POST_BYTES:
@@ -142,20 +154,51 @@ def read_folder(folder: Path) -> Iterator[tuple[str, bytes | None]]:
 def read_tar(archive: Path) -> Iterator[tuple[str, bytes | None]]:
     """As `read_folder`. Only regular files are read: links and devices are never followed."""
     try:
-        with tarfile.open(archive, mode="r|*") as tar:
-            for member in tar:
+        with decompressed(archive) as file, tarfile.open(fileobj=file, mode="r|", tarinfo=Member) as tar:
+            while member := tar.next():
                 is_post = MEMBER.fullmatch(member.name) and member.isreg()
                 yield member.name, read_post(tar.extractfile(member) if is_post else None)
+                tar.members = []  # type: ignore[attr-defined]  # it would remember every member
+            # The checksum stands at the end of a compressed file, and is looked at when the end is read.
+            while file.read(1 << 20):
+                pass
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise Stop(f"{archive.name} is not a whole .tar.gz or .zip archive ({reason(error)}); get it again") from None
 
 
+class Member(tarfile.TarInfo):
+    """A member of an archive that has to be whole: tarfile itself takes a missing or broken header for the end."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "Member":
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the mark at the end of an archive
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from None
+
+
+def decompressed(archive: Path) -> BufferedIOBase:
+    """The file's content; unlike tarfile's own decompression, it tells when the file is cut short or damaged."""
+    with archive.open("rb") as file:
+        magic = file.read(6)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.open(archive)
+    if magic.startswith(b"BZh"):
+        return bz2.open(archive)
+    if magic.startswith(b"\xfd7zXZ\0"):
+        return lzma.open(archive)
+    return archive.open("rb")
+
+
 def read_zip(archive: Path) -> Iterator[tuple[str, bytes | None]]:
-    """As `read_folder`."""
+    """As `read_folder`. A link is kept in a .zip as its target's name, and left out."""
     try:
         with zipfile.ZipFile(archive) as whole:
             for member in whole.infolist():
-                is_post = MEMBER.fullmatch(member.filename)
+                is_link = stat.S_ISLNK(member.external_attr >> 16)
+                is_post = MEMBER.fullmatch(member.filename) and not is_link
                 yield member.filename, read_post(whole.open(member) if is_post else None)
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
         # RuntimeError is how zipfile asks for a password, NotImplementedError how it meets an unknown compression.

@@ -18,12 +18,19 @@ def fit(texts: Iterable[str], vocabulary: int, max_tokens: int) -> Tokenizer:
 
     It keeps the first `max_tokens` tokens of a text.
     """
-    tokenizer = Tokenizer(WordLevel(unk_token=UNKNOWN))
+    trainer = WordLevelTrainer(vocab_size=vocabulary, special_tokens=[PADDING, UNKNOWN], show_progress=False)
+    trained = with_vocabulary({})
+    trained.train_from_iterator(texts, trainer)
+    # Its vocabulary alone: with the special tokens as such, a post that says "[PAD]" would have padding inside.
+    tokenizer = with_vocabulary(trained.get_vocab())
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def with_vocabulary(vocabulary: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = Lowercase()
     tokenizer.pre_tokenizer = Split(Regex(PATTERN), behavior="removed", invert=True)
-    trainer = WordLevelTrainer(vocab_size=vocabulary, special_tokens=[PADDING, UNKNOWN], show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.enable_truncation(max_tokens)
     return tokenizer
 
 

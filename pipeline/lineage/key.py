@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from pipeline.params import Params
 
-MANIFEST = Path("data/raw/manifest.json")
+SPLIT = Path("reports/split.json")
 
 
 def result_key(params: Params) -> str:
@@ -21,7 +21,7 @@ def result_key(params: Params) -> str:
     code = {file for dep in deps for file in ([dep] if dep.suffix == ".py" else dep.rglob("*.py"))}
     what = {
         "params": params.model_dump(exclude={"track"}),
-        "data": json.loads(MANIFEST.read_text())["digest"],
+        "data": json.loads(SPLIT.read_text())["corpus"]["digest"],
         "code": {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code)},
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

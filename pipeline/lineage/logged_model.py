@@ -11,7 +11,7 @@ from pipeline.nn.serving import Classifier
 
 class LoggedModel(PythonModel):
     def load_context(self, context) -> None:
-        self.classifier = Classifier(Path(context.artifacts["tokenizer"]), Path(context.artifacts["model"]))
+        self.classifier = Classifier(Path(context.artifacts["models"]))
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
         probabilities = self.classifier.probabilities(model_input["text"]).astype(float)

@@ -10,13 +10,16 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from pipeline.nn.serving import Classifier
+from pipeline.nn.serving import FILES, Classifier
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent
 # All of this repository that serving imports; it travels with the model.
-CODE = ["__init__.py", "corpus/__init__.py", "corpus/tokenizer.py", "nn/__init__.py", "nn/serving.py"]
-NEEDS = ["mlflow", "numpy", "onnxruntime", "pandas", "tokenizers"]
+CODE = [
+    *("__init__.py", "corpus/__init__.py", "corpus/tokenizer.py"),
+    *("nn/__init__.py", "nn/batches.py", "nn/evidence.py", "nn/serving.py"),
+]
+NEEDS = ["mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "safetensors", "tokenizers"]
 EXAMPLE = pd.DataFrame(
     {"text": ["how do i sort a dict by value", "undefined is not a function when i click the button"]}
 )
@@ -24,19 +27,19 @@ EXAMPLE = pd.DataFrame(
 
 def log_model(models: Path) -> None:
     """Log `models/` as the model `model` of the active run, with signature, input example and pinned requirements."""
-    artifacts = {"tokenizer": models / "tokenizer.json", "model": models / "model.onnx"}
-    labels = Classifier(**artifacts).labels
+    labels = Classifier(models).labels
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "label")]
     outputs += [ColSpec(DataType.double, f"probability_{label}") for label in labels]
     with tempfile.TemporaryDirectory() as temporary:
-        code = Path(temporary, PACKAGE.name)
-        for name in CODE:
-            (code / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(PACKAGE / name, code / name)
+        code, files = Path(temporary, PACKAGE.name), Path(temporary, "models")
+        for source, target, names in ((PACKAGE, code, CODE), (models, files, FILES)):
+            for name in names:
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / name, target / name)
         mlflow.pyfunc.log_model(
             name="model",
             python_model=str(HERE / "logged_model.py"),
-            artifacts={name: str(path) for name, path in artifacts.items()},
+            artifacts={"models": str(files)},
             code_paths=[str(code)],
             signature=ModelSignature(Schema([ColSpec(DataType.string, "text")]), Schema(outputs)),
             input_example=EXAMPLE,

@@ -13,7 +13,7 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 
 from pipeline.lineage import store
-from pipeline.lineage.key import MANIFEST, result_key
+from pipeline.lineage.key import SPLIT, result_key
 from pipeline.params import Params
 
 KEY = "result.key"
@@ -73,8 +73,9 @@ def find(client: MlflowClient, experiment: str, key: str, state: str) -> list[Ru
 
 def start(client: MlflowClient, experiment: str, params: Params, key: str, state: str) -> Run:
     """Make the run, with all that is known before training: every parameter, the corpus and the commit."""
-    corpus = json.loads(MANIFEST.read_text())
-    note = f"{corpus['posts']:,} posts of {corpus['source']} (licence: {corpus['licence']})."
+    split = json.loads(SPLIT.read_text())
+    corpus = split["corpus"]
+    note = f"{split['posts']['train']:,} training posts of {corpus['source']} (licence: {corpus['licence']})."
     if corpus["kind"] == "sample":
         note += " A corpus for trying out: its figures say nothing of real posts."
     tags = {
@@ -83,6 +84,8 @@ def start(client: MlflowClient, experiment: str, params: Params, key: str, state
         "corpus": corpus["source"],
         "corpus.digest": corpus["digest"],
         "mlflow.note.content": note,
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": "dvc repro",
         **git_tags(),
     }
     if experiment_name := os.environ.get("DVC_EXP_NAME"):

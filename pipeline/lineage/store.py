@@ -19,6 +19,9 @@ from pipeline import stage
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
+# Opens the experiment in the view for trained models; MLflow's other one is for language-model applications.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
 
 def connect(experiment: str) -> tuple[MlflowClient, str]:
     """The client, and the id of the experiment with that name, which is made if there is none.
@@ -37,7 +40,7 @@ def connect(experiment: str) -> tuple[MlflowClient, str]:
     # A server decides by itself where artifacts go.
     artifacts = (root / "mlartifacts").as_uri() if local else None
     try:
-        return client, client.create_experiment(experiment, artifact_location=artifacts)
+        return client, client.create_experiment(experiment, artifacts, tags=EXPERIMENT_TAGS)
     except MlflowException:
         # Another process made it between the two calls.
         if found := client.get_experiment_by_name(experiment):

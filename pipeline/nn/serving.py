@@ -1,6 +1,6 @@
 """The trained classifier, text in and probabilities out: what `predict`, `evaluate` and the logged MLflow model share.
 
-Needs the folder `models/` (or a copy of two of its files) and no TensorFlow.
+Needs three files of `models/`, and no TensorFlow.
 """
 
 import json
@@ -12,15 +12,20 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from pipeline.corpus.tokenizer import encode
+from pipeline.nn import evidence
+from pipeline.nn.batches import Ids, batches
 
+FILES = ["tokenizer.json", "evidence.safetensors", "model.onnx"]
 BATCH = 64  # posts
 
 
 class Classifier:
-    """Reads `tokenizer.json` and `model.onnx`; raises FileNotFoundError when one of them is missing."""
+    """Reads `FILES` from a folder; raises FileNotFoundError when one of them is missing."""
 
-    def __init__(self, tokenizer: Path, model: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        tokenizer, known, model = (folder / name for name in FILES)
         self.tokenizer = Tokenizer.from_str(tokenizer.read_text(encoding="utf-8"))
+        self.evidence = evidence.read(known)
         self.session = onnxruntime.InferenceSession(model.read_bytes(), providers=["CPUExecutionProvider"])
         self.labels: list[str] = json.loads(self.session.get_modelmeta().custom_metadata_map["labels"])
 
@@ -28,12 +33,11 @@ class Classifier:
         """float32 `[texts, labels]`, each row summing to 1."""
         encoded = list(encode(self.tokenizer, list(texts)))
         result = np.empty((len(encoded), len(self.labels)), np.float32)
-        # Posts of about one length together: little of what is computed is padding.
-        order = sorted(range(len(encoded)), key=lambda row: len(encoded[row]))
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            ids = np.zeros((len(rows), len(encoded[rows[-1]])), np.int64)
-            for padded, row in zip(ids, rows, strict=True):
-                padded[: len(encoded[row])] = encoded[row]
-            (result[rows],) = self.session.run(["probabilities"], {"ids": ids})
+        if encoded:
+            tokens = np.concatenate(encoded)
+            starts = np.cumsum([0, *map(len, encoded)])
+            # Each post's row takes the label's place: batches come in order of length.
+            posts = Ids(tokens, starts, np.arange(len(encoded)), evidence.look_up(self.evidence, tokens, starts))
+            for inputs, rows in batches(posts, BATCH):
+                (result[rows],) = self.session.run(["probabilities"], inputs)
         return result

@@ -1,0 +1,126 @@
+"""Fixtures for many tests: a folder to run stages in, corpora in every packing, a web server, real processes."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import params
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the repository's params.yaml, as the current one."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    shutil.copy(ROOT / "params.yaml", folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return folder
+
+
+@pytest.fixture
+def set_params(workspace: Path) -> Callable[..., params.Params]:
+    """`set_params(split={"test": 0.5})` changes the workspace's params.yaml, and gives all of it."""
+
+    def change(**sections: Mapping) -> params.Params:
+        yaml = YAML()
+        values = yaml.load(Path("params.yaml"))
+        for name, section in sections.items():
+            values[name].update(section)
+        yaml.dump(values, Path("params.yaml"))
+        return params.load()
+
+    return change
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Callable[[str, Mapping[str, bytes]], Path]:
+    """`pack("some.zip", {"train/a/0.txt": b"..."})` makes a .zip, a .tar or .tar.gz, or a folder, by the name."""
+
+    def make(name: str, files: Mapping[str, bytes]) -> Path:
+        path = tmp_path / name
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                for member, content in files.items():
+                    archive.writestr(member, content)
+        elif ".tar" in name:
+            with tarfile.open(path, "w:gz" if name.endswith(".gz") else "w") as archive:
+                for member, content in files.items():
+                    info = tarfile.TarInfo(member)
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content))
+        else:
+            for member, content in files.items():
+                (path / member).parent.mkdir(parents=True, exist_ok=True)
+                (path / member).write_bytes(content)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]:
+    """`serve(answer)` starts a web server on this machine and gives its URL; it calls `answer` with each GET."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    servers = []
+
+    def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer(self)
+
+            def log_message(self, *_) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def run(workspace: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run("pipeline.fetch", input="...")` runs `python -m pipeline.fetch` in the workspace."""
+
+    def command(module: str, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | options.pop("env", {})
+        options = {"encoding": "utf-8", "input": ""} | options
+        return subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, env=env, **options)
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Callable:
+    """`random_network(vocabulary, labels)` is a small Keras network whose every weight and bias is random."""
+    from pipeline.nn import network  # here, as TensorFlow takes seconds to import
+
+    train = params.load(ROOT / "params.yaml").train.model_copy(update={"embedding": 7, "units": 5})
+
+    def build(vocabulary: int, labels: int, evidence: int = 0, seed: int = 1):
+        network.keras.utils.clear_session()  # else layers have other names than those of the network before
+        rng = np.random.default_rng(seed)
+        model = network.build(vocabulary, labels, evidence, 100, train)
+        model.set_weights([rng.normal(0, 0.7, weight.shape) for weight in model.get_weights()])
+        return model
+
+    return build

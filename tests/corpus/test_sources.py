@@ -1,0 +1,318 @@
+"""Sources: the same posts whatever they come in, and a sentence for what is not whole or not a corpus."""
+
+import bz2
+import gzip
+import io
+import lzma
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from pipeline import params
+from pipeline.corpus import sources
+from pipeline.corpus.sources import Source, fingerprint, locate, members
+from pipeline.stage import Stop
+
+Pack = Callable[[str, Mapping[str, bytes]], Path]
+
+POSTS = {
+    "train/java/0.txt": b"import java;",
+    "train/python/0.txt": "naïve import this".encode(),
+    "test/java/0.txt": b"",
+    "test/python/a b.txt": b"print(\x00)\r\n",
+}
+PACKINGS = ["corpus", "corpus.tar", "corpus.tar.gz", "corpus.zip"]
+
+
+def source_of(path: Path) -> Source:
+    return Source("folder" if path.is_dir() else "archive", path.name, path)
+
+
+def read(path: Path) -> dict[str, bytes]:
+    posts = list(members(source_of(path)))
+    assert len(dict(posts)) == len(posts)
+    return dict(posts)
+
+
+# The layout
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_every_packing_gives_the_same_posts(pack: Pack, name: str) -> None:
+    assert read(pack(name, POSTS)) == POSTS
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_other_compressions_of_tar_are_read_too(
+    pack: Pack, tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    packed = tmp_path / f"corpus.tar.{suffix}"
+    packed.write_bytes(compress(pack("corpus.tar", POSTS).read_bytes()))
+
+    assert read(packed) == POSTS
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+@pytest.mark.parametrize("prefix", ["corpus/", "./", "./corpus/"])
+def test_one_folder_around_the_layout_is_accepted(pack: Pack, name: str, prefix: str) -> None:
+    assert read(pack(name, {prefix + path: text for path, text in POSTS.items()})) == POSTS
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_what_is_no_post_is_left_out(pack: Pack, name: str) -> None:
+    others = [
+        "README.md",
+        "train/README.txt",  # no label
+        "train/java/._0.txt",
+        "train/java/0.md",
+        "train/.cache/0.txt",
+        "train/java/deeper/0.txt",
+        "validation/java/0.txt",
+        "two/folders/train/java/1.txt",
+        "__MACOSX/train/java/._1.txt",
+    ]
+
+    assert read(pack(name, POSTS | dict.fromkeys(others, b"no post"))) == POSTS
+
+
+def test_a_folder_is_read_in_the_order_of_its_paths(pack: Pack) -> None:
+    assert [path for path, _ in members(source_of(pack("corpus", POSTS)))] == sorted(POSTS)
+
+
+@pytest.mark.parametrize("name", ["corpus.tar", "corpus.tar.gz", "corpus.zip"])
+@pytest.mark.parametrize("path", ["../train/java/1.txt", "/train/java/1.txt", "train/../1.txt"])
+def test_a_path_that_leads_out_of_an_archive_is_neither_read_nor_written(
+    pack: Pack, tmp_path: Path, name: str, path: str
+) -> None:
+    packed = pack(name, {**POSTS, path: b"from outside"})
+    before = sorted(tmp_path.parent.rglob("*"))
+
+    assert read(packed) == POSTS
+
+    assert sorted(tmp_path.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_a_link_or_device_in_a_tar_is_not_followed(tmp_path: Path, kind: bytes) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_bytes(b"secret")
+    with tarfile.open(tmp_path / "corpus.tar.gz", "w:gz") as archive:
+        link = tarfile.TarInfo("train/java/1.txt")
+        link.type, link.linkname = kind, str(secret)
+        archive.addfile(link)
+        for path, text in POSTS.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+
+    assert read(tmp_path / "corpus.tar.gz") == POSTS
+
+
+def test_a_link_in_a_zip_is_not_taken_for_a_post(pack: Pack) -> None:
+    packed = pack("corpus.zip", POSTS)
+    link = zipfile.ZipInfo("train/java/1.txt")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+
+    assert read(packed) == POSTS
+
+
+# What cannot be a corpus
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_a_post_beyond_the_bound_is_refused(pack: Pack, name: str) -> None:
+    largest = {**POSTS, "train/java/1.txt": b"x" * sources.MAX_POST_BYTES}
+    assert read(pack(f"largest-{name}", largest)) == largest
+
+    larger = {**POSTS, "train/java/1.txt": b"x" * (sources.MAX_POST_BYTES + 1)}
+    with pytest.raises(Stop, match=r"train/java/1\.txt is larger than 1,048,576 bytes, which is no post; remove it"):
+        read(pack(name, larger))
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_a_corpus_without_train_is_refused(pack: Pack, name: str) -> None:
+    with pytest.raises(Stop, match="has no post in train/"):
+        read(pack(name, {path: text for path, text in POSTS.items() if path.startswith("test/")}))
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_a_corpus_without_posts_is_refused(pack: Pack, name: str) -> None:
+    with pytest.raises(Stop, match=r"has no post laid out as train/<label>/<name>\.txt"):
+        read(pack(name, {"java/0.txt": b"text", "README.md": b"text"}))
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_a_test_folder_without_posts_is_refused(pack: Pack, name: str) -> None:
+    only_train = {path: text for path, text in POSTS.items() if path.startswith("train/")}
+
+    with pytest.raises(Stop, match="has no post in test/; fill it, or leave test/ out to have one made"):
+        read(pack(name, {**only_train, "test/java/.gitkeep": b""}))
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_a_corpus_may_have_no_test_folder(pack: Pack, name: str) -> None:
+    only_train = {path: text for path, text in POSTS.items() if path.startswith("train/")}
+
+    assert read(pack(name, only_train)) == only_train
+
+
+@pytest.mark.parametrize("path", ["train/a\tb/0.txt", "train/a\nb/0.txt", "train/java/\udcff.txt"])
+def test_a_name_that_cannot_be_printed_is_refused(pack: Pack, path: str) -> None:
+    with pytest.raises(Stop, match="holds a character that cannot be printed; rename it"):
+        read(pack("corpus.tar.gz", {**POSTS, path: b"text"}))
+
+
+# What is not whole
+
+MANY = {f"train/{label}/{n}.txt": bytes(range(n, 256)) * n for label in "ab" for n in range(16)}
+
+
+@pytest.mark.parametrize("name", ["corpus.tar", "corpus.tar.gz", "corpus.zip"])
+def test_an_archive_cut_short_anywhere_is_refused(pack: Pack, tmp_path: Path, name: str) -> None:
+    whole = pack(name, MANY).read_bytes()
+    # A tar ends in zeros, of which two blocks are enough.
+    end = len(whole.rstrip(b"\0")) if name == "corpus.tar" else len(whole)
+    cut = tmp_path / "cut"
+
+    # 101 has no divisor in common with tar's blocks of 512: cuts fall between members, into headers and into texts.
+    for length in [*range(0, end, 101), *range(0, end, 512), end - 1]:
+        cut.write_bytes(whole[:length])
+        with pytest.raises(Stop, match=r"^cut is not a whole .*; get it again$"):
+            read(cut)
+
+
+def test_a_damaged_archive_is_refused(pack: Pack) -> None:
+    packed = pack("corpus.tar.gz", {**POSTS, "train/java/1.txt": b"abcdefgh" * 4})
+    stored = bytearray(gzip.compress(gzip.decompress(packed.read_bytes()), compresslevel=0))
+    stored[stored.index(b"abcdefgh")] ^= 1  # one bit of one text: only the checksum at the end can tell
+    packed.write_bytes(stored)
+
+    with pytest.raises(Stop, match=r"not a whole .*CRC"):
+        read(packed)
+
+
+def test_a_tar_with_a_broken_header_in_its_middle_is_refused(pack: Pack) -> None:
+    packed = pack("corpus.tar", POSTS)
+    broken = packed.read_bytes().replace(b"train/python/0.txt", b"train/python/1.txt")
+    packed.write_bytes(broken)
+
+    with pytest.raises(Stop, match=r"not a whole .*bad checksum"):
+        read(packed)
+
+
+@pytest.mark.parametrize("name", ["corpus.tar.gz", "corpus.zip"])
+@pytest.mark.parametrize(
+    "content", [b"", b"just some text\n" * 100, b"<!DOCTYPE html><html><body>Sign in</body></html>"]
+)
+def test_another_file_under_an_archives_name_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(Stop, match=rf"^{name} is not a whole \.tar\.gz or \.zip archive"):
+        read(tmp_path / name)
+
+
+def test_an_encrypted_post_is_refused(pack: Pack) -> None:
+    packed = pack("corpus.zip", POSTS)
+    # Bit 0 of a member's flags says that it is encrypted; they stand 6 bytes into its local header, 8 into its entry.
+    content = bytearray(packed.read_bytes())
+    content[content.index(b"PK\x03\x04") + 6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    packed.write_bytes(content)
+
+    with pytest.raises(Stop, match=r"is not a whole, readable .*encrypted"):
+        read(packed)
+
+
+def test_a_post_of_an_unknown_compression_is_refused(pack: Pack) -> None:
+    packed = pack("corpus.zip", POSTS)
+    content = bytearray(packed.read_bytes())
+    content[content.index(b"PK\x03\x04") + 8] = 99
+    content[content.index(b"PK\x01\x02") + 10] = 99
+    packed.write_bytes(content)
+
+    with pytest.raises(Stop, match=r"^corpus\.zip is not a whole, readable \.zip archive"):
+        read(packed)
+
+
+# What fetch.source means
+
+
+def located(base: Path, source: str, digest: str | None = None) -> Source:
+    return locate(params.Fetch(source=source, digest=digest, sample_posts=80, sample_seed=1), base)
+
+
+def test_a_path_is_taken_from_the_base(pack: Pack, tmp_path: Path) -> None:
+    pack("some/corpus", POSTS)
+    pack("some.zip", POSTS)
+
+    assert located(tmp_path, "some/corpus") == Source("folder", "corpus", tmp_path / "some/corpus")
+    assert located(tmp_path, "some.zip") == Source("archive", "some.zip", tmp_path / "some.zip")
+    assert located(tmp_path / "some", "../some.zip").kind == "archive"
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match=r"fetch\.source is 'nowhere\.zip', but there is no such path; give sample, "):
+        located(tmp_path, "nowhere.zip")
+
+
+def test_a_known_corpus_must_have_its_digest_unless_told_otherwise(tmp_path: Path) -> None:
+    known = sources.CORPORA["stack_overflow_16k"]
+
+    assert located(tmp_path, "stack_overflow_16k") == Source("url", "stack_overflow_16k", known.url, known.digest)
+    assert located(tmp_path, "stack_overflow_16k", "0" * 64).digest == "0" * 64
+
+
+# Fingerprints
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+@pytest.mark.parametrize("change", [{"train/java/0.txt": b"other"}, {"train/java/1.txt": b"import java;"}])
+def test_a_change_of_content_changes_the_fingerprint(pack: Pack, name: str, change: dict[str, bytes]) -> None:
+    before = fingerprint(source_of(pack(name, POSTS)))
+    after = fingerprint(source_of(pack(name, {**POSTS, **change})))
+
+    assert before != after
+
+
+def test_a_renamed_post_changes_a_folders_fingerprint(pack: Pack) -> None:
+    folder = pack("corpus", POSTS)
+    before = fingerprint(source_of(folder))
+
+    (folder / "train/java/0.txt").rename(folder / "train/java/1.txt")
+
+    assert fingerprint(source_of(folder)) != before
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_equal_content_has_an_equal_fingerprint_in_another_place(pack: Pack, tmp_path: Path, name: str) -> None:
+    one = pack(name, POSTS)
+    before = fingerprint(source_of(one))
+
+    moved = one.rename(tmp_path / f"moved-{name}")
+
+    assert fingerprint(source_of(moved)) == before
+    assert str(tmp_path) not in str(before)
+
+
+def test_a_url_is_not_asked_for_its_fingerprint(serve: Callable, tmp_path: Path) -> None:
+    asked = []
+    url = serve(lambda request: asked.append(request.path))
+
+    assert fingerprint(located(tmp_path, url)) == {"kind": "url"}
+
+    assert not asked
+
+
+def test_what_may_be_secret_in_a_url_is_not_part_of_its_name(tmp_path: Path) -> None:
+    url = "https://someone:password@127.0.0.1:8000/posts.zip?token=secret"
+
+    source = located(tmp_path, url)
+
+    assert source.name == "https://127.0.0.1:8000/posts.zip"
+    assert source.where == url

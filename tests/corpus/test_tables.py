@@ -1,0 +1,63 @@
+"""Tables: what is written is read again, in batches."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline.corpus import tables
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    rows = [
+        {"id": "train/a/0.txt", "tokens": [3, 1, 2], "label": 0},
+        {"id": "train/a/1.txt", "tokens": [2**31 - 1], "label": 1},
+    ]
+
+    tables.write(tmp_path / "ids.parquet", tables.IDS, rows)
+
+    (batch,) = tables.read(tmp_path / "ids.parquet", ["id", "tokens", "label"])
+    assert [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)] == rows
+
+
+def test_a_table_larger_than_a_batch_is_read_in_batches_and_in_order(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(2 * tables.BATCH + 1)]
+
+    tables.write(tmp_path / "t.parquet", tables.SPLIT, ({"id": t, "text": t, "label": "a"} for t in texts))
+
+    batches = list(tables.read(tmp_path / "t.parquet", ["text"]))
+    assert [len(batch["text"]) for batch in batches] == [tables.BATCH, tables.BATCH, 1]
+    assert tables.column(tmp_path / "t.parquet", "text") == texts
+
+
+def test_rows_are_asked_for_only_as_they_are_written(tmp_path: Path) -> None:
+    ahead = []
+
+    def rows():
+        for number in range(2 * tables.BATCH):
+            ahead.append((tmp_path / "t.parquet").stat().st_size)
+            yield {"id": str(number), "text": "", "label": ""}
+
+    tables.write(tmp_path / "t.parquet", tables.SPLIT, rows())
+
+    assert ahead[-1] > ahead[0]  # the first batch was on disk before the last row was made
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", tables.SPLIT, [])
+
+    assert tables.column(tmp_path / "t.parquet", "text") == []
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    rows = [{"id": str(number), "text": "text", "label": "a"} for number in range(10)]
+
+    for name in ("one", "other"):
+        tables.write(tmp_path / name, tables.SPLIT, rows)
+
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises((pa.ArrowTypeError, pa.ArrowInvalid)):
+        tables.write(tmp_path / "t.parquet", tables.IDS, [{"id": "a", "tokens": ["b"], "label": 0}])

@@ -1,0 +1,164 @@
+"""dvc.yaml: a stage depends on the code that it runs, all of it and nothing else; what DVC tracks, git does not."""
+
+import ast
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.params import Params
+
+ROOT = Path(__file__).parent.parent
+STAGES: dict[str, dict] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+
+
+def imported(file: Path) -> Iterator[Path]:
+    """The project's files that a file imports, wherever in it; a package's `__init__.py` runs before its modules."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports by a relative name, which this test does not follow"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            for end in range(1, len(parts) + 1):
+                place = ROOT.joinpath(*parts[:end])
+                yield from (path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file())
+
+
+def closure(file: Path) -> set[Path]:
+    found, ahead = set(), [file]
+    while ahead:
+        if (file := ahead.pop()) not in found:
+            found.add(file)
+            ahead += imported(file)
+    return found
+
+
+def is_code(file: Path) -> bool:
+    """Whether a file does anything: an `__init__.py` that is empty, or a docstring alone, does not."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+
+
+def script(stage: str) -> Path:
+    module = re.search(r"-m pipeline\.(\w+)$", STAGES[stage]["cmd"])
+    assert module, f"the command of {stage} is not `python -m pipeline.<name>`"
+    return ROOT / f"pipeline/{module[1]}.py"
+
+
+def sections_read(file: Path) -> set[str]:
+    """The sections of params.yaml that a file asks for: of `params.load()`, or of what it was assigned to."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    everything = {"params.load()"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "params.load()":
+            everything |= {ast.unparse(target) for target in node.targets}
+        elif isinstance(node, ast.arg) and node.annotation and ast.unparse(node.annotation) == "params.Params":
+            everything.add(node.arg)
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value) in everything
+        and node.attr in Params.model_fields
+    }
+
+
+def listed(stage: str) -> list[Path]:
+    return [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline/")]
+
+
+def outs(stage: str, cached: bool) -> Iterator[str]:
+    """The paths that a stage writes: those that DVC keeps in its cache, or those that it leaves to git."""
+    for out in (each for kind in ("outs", "metrics", "plots") for each in STAGES[stage].get(kind, [])):
+        path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
+        if options.get("cache", True) == cached:
+            yield path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_all_the_code_that_it_imports(stage: str) -> None:
+    deps = listed(stage)
+
+    forgotten = [
+        file.relative_to(ROOT).as_posix()
+        for file in closure(script(stage))
+        if is_code(file) and not any(dep == file or dep in file.parents for dep in deps)
+    ]
+
+    assert sorted(forgotten) == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_no_code_that_it_does_not_import(stage: str) -> None:
+    files = closure(script(stage))
+
+    idle = [
+        dep.relative_to(ROOT).as_posix()
+        for dep in listed(stage)
+        if not any(dep == f or dep in f.parents for f in files)
+    ]
+
+    assert idle == []
+
+
+def test_imports_are_followed_through_functions_packages_and_other_modules() -> None:
+    found = {file.relative_to(ROOT).as_posix() for file in closure(ROOT / "pipeline/fetch.py")}
+
+    assert {
+        "pipeline/__init__.py",
+        "pipeline/corpus/sources.py",  # from pipeline.corpus import sources
+        "pipeline/corpus/download.py",  # from pipeline.corpus.download import download
+        "pipeline/corpus/problems/__init__.py",  # by way of corpus/sample.py
+        "pipeline/corpus/problems/web.py",
+    } <= found
+    assert "pipeline/split.py" not in found
+
+
+def test_an_import_within_a_function_is_found(tmp_path: Path) -> None:
+    (tmp_path / "lazy.py").write_text("def later():\n    from pipeline import linear\n    import pipeline.nn.serving\n")
+
+    assert {file.name for file in imported(tmp_path / "lazy.py")} == {"__init__.py", "linear.py", "serving.py"}
+
+
+def test_every_stage_file_has_its_stage_and_its_number_in_order() -> None:
+    numbered = {}
+    for file in (ROOT / "pipeline").glob("*.py"):
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        if number := re.match(r"Stage (\d+), (\w+): ", docstring):
+            numbered[int(number[1])] = number[2]
+            assert number[2] == file.stem
+
+    assert [numbered[number] for number in sorted(numbered)] == list(STAGES)
+    assert [script(stage).stem for stage in STAGES] == list(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_params_that_it_reads(stage: str) -> None:
+    assert sections_read(script(stage)) == set(STAGES[stage].get("params", []))
+
+
+def test_git_ignores_what_dvc_keeps_and_takes_what_dvc_leaves_to_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    kept = [path for stage in STAGES for path in outs(stage, cached=True)]
+    left = [path for stage in STAGES for path in outs(stage, cached=False)]
+    assert kept
+    assert left
+    for path in map(Path, kept + left):
+        for folder in path.parents:
+            if (ROOT / folder / ".gitignore").exists():
+                (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / folder / ".gitignore", tmp_path / folder)
+
+    # A folder's pattern ends in a slash, and means what is in it.
+    paths = [path if Path(path).suffix else f"{path}/file" for path in kept + left]
+    asked = subprocess.run(["git", "check-ignore", *paths], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert asked.stdout.splitlines() == paths[: len(kept)]

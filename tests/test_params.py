@@ -1,0 +1,94 @@
+"""params.yaml: what is wrong in it is said in one sentence that names the key and what is allowed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline import params
+from pipeline.stage import Stop
+
+SHIPPED = (Path(__file__).parent.parent / "params.yaml").read_text()
+LINE_OF_UNITS = SHIPPED.partition("  units:")[0].count("\n") + 1
+
+
+def load(path: Path, pattern: str, new: str) -> params.Params:
+    """The shipped file, with what matches `pattern` (. is all but a line's end) replaced by `new`."""
+    changed, count = re.subn(pattern, lambda _: new, SHIPPED)
+    assert count == 1
+    path.write_text(changed)
+    return params.load(path)
+
+
+def test_the_shipped_file_is_valid() -> None:
+    params.load(Path(__file__).parent.parent / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "said"),
+    [
+        ("track:", "trak:", "trak is not a parameter; allowed here are fetch, split, vectorize, "),
+        ("units:.*", "unit: 64", "train.unit is not a parameter; allowed here are seed, "),
+        ("units:.*", "units: '64'", "train.units is '64', but should be a valid integer"),
+        ("units:.*", "units: true", "train.units is True, but should be a valid integer"),
+        ("units:.*", "units: 64.0", "train.units is 64.0, but should be a valid integer"),
+        ("units:.*", "units:", "train.units is None, but should be a valid integer"),
+        ("units:.*", "units: 0", "train.units is 0, but should be greater than or equal to 1"),
+        ("units:.*", "units: 5000", "train.units is 5000, but should be less than or equal to 4096"),
+        (r"(?m)^  dropout:.*", "  dropout: 1", "train.dropout is 1, but should be less than 1"),
+        (r"(?m)^  dropout:.*", "  dropout: yes", "train.dropout is 'yes', but should be a valid number"),
+        ("C:.*", "C: .inf", "baseline.C is inf, but should be a finite number"),
+        ("learning_rate:.*", "learning_rate: .nan", "train.learning_rate is nan, but should be a finite number"),
+        ("digest:.*", "digest: abc", "fetch.digest is 'abc', but should match pattern '^[0-9a-f]{64}$'"),
+        ("source:.*", "source: ''", "fetch.source is '', but should have at least 1 character"),
+        (r"(?m)^  min_posts:.*", "", "baseline.min_posts is missing"),
+        ("split:\n(  .*\n)*", "", "split is missing"),
+        ("track:\n(  .*\n)*", "track: 5\n", "track should be a section of keys and values, not 5"),
+        (r"(.*\n)+", "", "the file should be a section of keys and values, not None"),
+        (r"(.*\n)+", "- fetch", "the file should be a section of keys and values, not ['fetch']"),
+    ],
+)
+def test_a_mistake_is_said_in_one_sentence(tmp_path: Path, pattern: str, new: str, said: str) -> None:
+    with pytest.raises(Stop) as stop:
+        load(tmp_path / "params.yaml", pattern, new)
+
+    message = str(stop.value)
+    assert message.startswith(f"{tmp_path / 'params.yaml'}: {said}")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ("  units: [64", f"line {LINE_OF_UNITS + 1}: expected ',' or ']'"),
+        ("  units: 64\n  units: 32", f'line {LINE_OF_UNITS + 1}: found duplicate key "units" with value "32"'),
+        ("\tunits: 64", f"line {LINE_OF_UNITS}: found character '\\t' that cannot start any token"),
+    ],
+)
+def test_broken_yaml_is_named_with_its_line(tmp_path: Path, new: str, said: str) -> None:
+    with pytest.raises(Stop) as stop:
+        load(tmp_path / "params.yaml", "  units:.*", new)
+
+    message = str(stop.value)
+    assert message.startswith(f"{tmp_path / 'params.yaml'} is not valid YAML, {said}")
+    assert "\n" not in message
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(Stop, match="is not valid YAML"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match=r"params\.yaml is missing; run this from the repository's top folder"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_power_of_ten_is_a_number(tmp_path: Path) -> None:
+    assert load(tmp_path / "params.yaml", "learning_rate:.*", "learning_rate: 1e-3").train.learning_rate == 0.001
+
+
+def test_a_whole_number_serves_where_a_fraction_may_stand(tmp_path: Path) -> None:
+    assert load(tmp_path / "params.yaml", r"(?m)^  dropout:.*", "  dropout: 0").train.dropout == 0

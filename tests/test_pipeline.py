@@ -1,0 +1,282 @@
+"""The whole: the real `dvc repro` in a fresh copy of this repository, with a real MLflow store in SQLite."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from ruamel.yaml import YAML
+from sklearn.metrics import accuracy_score, f1_score
+
+ROOT = Path(__file__).parent.parent
+SMALL: dict[str, dict] = {
+    "fetch": {"sample_posts": 320},
+    "train": {"embedding": 16, "units": 8, "epochs": 3, "patience": 3, "learning_rate": 0.01, "batch": 16},
+}
+
+
+def environment() -> dict[str, str]:
+    """This Python's commands first on the path, and nothing that would send runs or DVC elsewhere."""
+    names = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "PYTHONPATH")
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def run(folder: Path, *command: str, code: int = 0) -> str:
+    """Run a command in a repository; gives all it printed, and fails unless it ends with `code`."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == code, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+def change_params(repository: Path, changes: dict[str, dict]) -> None:
+    yaml = YAML()
+    params = yaml.load(repository / "params.yaml")
+    for section, values in changes.items():
+        params[section].update(values)
+    yaml.dump(params, repository / "params.yaml")
+
+
+def fresh_copy(folder: Path) -> Path:
+    """A repository with this one's files as they are now, small parameters, and nothing made by a run."""
+    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
+    for name in listed.splitlines():
+        if (ROOT / name).exists() and not name.startswith("reports/") and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    change_params(folder, SMALL)
+    run(folder, "git", "init", "--quiet")
+    commit(folder, "start")
+    return folder
+
+
+def commit(repository: Path, message: str) -> None:
+    run(repository, "git", "add", "-A")
+    run(
+        repository,
+        *("git", "-c", "user.name=test", "-c", "user.email=test@example.com"),
+        *("commit", "--quiet", "--message", message),
+    )
+
+
+def store(repository: Path) -> str:
+    """The URI of the repository's store as it is now: MLflow keeps a connection per URI, also to a deleted file."""
+    return f"sqlite:///{repository / 'mlflow.db'}?timeout={next(TIMEOUT)}"
+
+
+TIMEOUT = count(60)
+
+
+def runs(repository: Path) -> list[Run]:
+    """All runs in the repository's store, newest first."""
+    client = MlflowClient(store(repository))
+    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository after its first `dvc repro`, committed."""
+    folder = fresh_copy(tmp_path_factory.mktemp("repository"))
+    said = run(folder, "dvc", "repro")
+    assert "Traceback" not in said
+    commit(folder, "first result")
+    return folder
+
+
+def test_metrics_have_the_promised_shape_and_are_those_of_the_predictions(repository: Path) -> None:
+    figures = json.loads((repository / "reports/metrics.json").read_text())
+
+    assert list(figures) == ["posts", "gru", "baseline"]
+    assert figures["posts"] == 80
+    for model in ("gru", "baseline"):
+        predictions = list(csv.DictReader((repository / f"reports/{model}/predictions.csv").open()))
+        actual, predicted = ([row[name] for row in predictions] for name in ("actual", "predicted"))
+        assert len(predictions) == 80
+        assert list(figures[model]) == ["accuracy", "macro_f1", "log_loss"]
+        assert figures[model]["accuracy"] == pytest.approx(accuracy_score(actual, predicted), abs=1e-6)
+        assert figures[model]["macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"), abs=1e-6)
+
+
+def test_reports_hold_the_classification_report_and_say_that_the_sample_is_for_trying_out(repository: Path) -> None:
+    for model in ("gru", "baseline"):
+        folder = repository / "reports" / model
+        text = (folder / "classification_report.txt").read_text()
+        as_json = json.loads((folder / "classification_report.json").read_text())
+        assert "for trying out" in text
+        assert "macro avg" in text
+        assert as_json["python"]["support"] == 20
+        assert (folder / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_run_holds_parameters_curves_figures_reports_and_commit(repository: Path) -> None:
+    (only,) = runs(repository)
+    client = MlflowClient(store(repository))
+    figures = json.loads((repository / "reports/metrics.json").read_text())
+    history = list(csv.DictReader((repository / "reports/history.csv").open()))
+
+    assert only.info.status == "FINISHED"
+    assert client.get_experiment(only.info.experiment_id).name == "text-classification"
+    assert only.data.params["train.units"] == "8"
+    assert only.data.params["fetch.source"] == "sample"
+    for section, values in YAML(typ="safe").load(repository / "params.yaml").items():
+        assert {f"{section}.{name}" for name in values} <= set(only.data.params)
+    for prefix, model in {"": "gru", "baseline_": "baseline"}.items():
+        for name, value in figures[model].items():
+            assert only.data.metrics[f"{prefix}test_{name}"] == value
+    for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
+        logged = client.get_metric_history(only.info.run_id, name)
+        assert [(point.step, point.value) for point in logged] == [
+            (int(row["epoch"]), float(row[name])) for row in history
+        ]
+    first = run(repository, "git", "rev-list", "--max-parents=0", "HEAD").strip()
+    assert only.data.tags["mlflow.source.git.commit"] == first
+    assert "for trying out" in only.data.tags["mlflow.note.content"]
+    names = {
+        artifact.path for model in ("gru", "baseline") for artifact in client.list_artifacts(only.info.run_id, model)
+    }
+    for model in ("gru", "baseline"):
+        assert f"{model}/classification_report.txt" in names
+        assert f"{model}/confusion_matrix.png" in names
+
+
+def test_the_logged_model_takes_raw_text_and_answers_as_predict_does(repository: Path) -> None:
+    mlflow.set_tracking_uri(store(repository))
+    client = MlflowClient()
+    (logged,) = client.search_logged_models([runs(repository)[0].info.experiment_id])
+    text = "how do i sort a dict by value"
+
+    model = mlflow.pyfunc.load_model(logged.model_uri)
+    answer = model.predict(pd.DataFrame({"text": [text]})).iloc[0]
+    said = json.loads(run(repository, "python", "-m", "pipeline.predict", "--json", text))
+
+    assert logged.name == "model"
+    assert model.metadata.signature.inputs.input_names() == ["text"]
+    assert list(model.metadata.load_input_example().columns) == ["text"]
+    assert answer["label"] == said["label"]
+    assert {label: answer[f"probability_{label}"] for label in said["probabilities"]} == pytest.approx(
+        said["probabilities"], abs=1e-6
+    )
+
+
+def test_a_second_repro_makes_nothing_again_and_no_second_run(repository: Path) -> None:
+    before = (repository / "dvc.lock").read_bytes()
+
+    said = run(repository, "dvc", "repro")
+
+    assert [line for line in said.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'source':",
+        "Running stage 'track':",
+    ]
+    assert (repository / "dvc.lock").read_bytes() == before
+    assert len(runs(repository)) == 1
+
+
+def test_a_clone_makes_the_same_bytes(repository: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(repository), str(clone))
+    (clone / "dvc.lock").unlink()
+
+    run(clone, "dvc", "repro")
+
+    assert (clone / "dvc.lock").read_bytes() == (repository / "dvc.lock").read_bytes()
+    assert run(clone, "git", "status", "--porcelain") == ""
+
+
+def test_a_lost_store_costs_one_command_and_no_result(repository: Path) -> None:
+    (old,) = runs(repository)
+    (repository / "mlflow.db").unlink()
+    shutil.rmtree(repository / "mlartifacts")
+
+    run(repository, "dvc", "repro")
+
+    (new,) = runs(repository)
+    measured = {name: value for name, value in old.data.metrics.items() if name != "epoch_seconds"}
+    assert new.data.metrics == measured
+    assert new.data.params == old.data.params
+
+
+def test_an_experiment_in_a_temporary_folder_leaves_its_run_in_the_same_store(repository: Path) -> None:
+    before = runs(repository)
+
+    run(repository, "dvc", "exp", "run", "--temp", "--name", "other-seed", "--set-param", "train.seed=7")
+
+    new, *others = runs(repository)
+    assert [run.info.run_id for run in others] == [run.info.run_id for run in before]
+    assert new.info.status == "FINISHED"
+    assert new.data.params["train.seed"] == "7"
+    assert new.data.tags["dvc.experiment"] == "other-seed"
+    assert "other-seed" in run(repository, "dvc", "exp", "show", "--csv", "--no-pager")
+
+
+def test_an_interrupted_training_is_killed_in_mlflow_and_the_next_repro_finishes_one_run(repository: Path) -> None:
+    before = len(runs(repository))
+    change_params(repository, {"train": {"epochs": 500, "patience": 500}})
+    process = subprocess.Popen(["dvc", "repro"], cwd=repository, env=environment(), start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not any(run.data.metrics.get("val_loss") for run in runs(repository)[: len(runs(repository)) - before]):
+        assert process.poll() is None, "training ended before it could be interrupted"
+        assert time.monotonic() < deadline, "no epoch in MLflow after two minutes"
+        time.sleep(0.5)
+
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: DVC and its stage both get it
+    assert process.wait(60) != 0
+    killed = runs(repository)[0]
+    change_params(repository, SMALL)
+    said = run(repository, "dvc", "repro")
+
+    assert killed.info.status == "KILLED"
+    assert "Running stage 'train'" not in said  # the last good result came back from DVC's cache
+    assert run(repository, "git", "status", "--porcelain") == ""
+    assert [run.info.status for run in runs(repository)] == ["KILLED"] + ["FINISHED"] * before
+
+
+def test_a_wrong_parameter_stops_the_first_stage_and_costs_no_artifact(repository: Path) -> None:
+    good = (repository / "models/model.onnx").read_bytes()
+    change_params(repository, {"train": {"units": 0}})
+
+    said = run(repository, "dvc", "repro", code=255)
+
+    assert "error: params.yaml: train.units is 0, but should be greater than or equal to 1" in said
+    assert "Traceback" not in said
+    assert "Running stage 'fetch'" not in said
+    change_params(repository, SMALL)
+    run(repository, "dvc", "checkout")
+    assert (repository / "models/model.onnx").read_bytes() == good
+    assert run(repository, "git", "status", "--porcelain") == ""
+
+
+def test_a_local_source_that_changed_is_fetched_again(repository: Path, tmp_path: Path) -> None:
+    for label, word in {"cats": "meow", "dogs": "woof"}.items():
+        for split in ("train", "test"):
+            folder = tmp_path / "pets" / split / label
+            folder.mkdir(parents=True)
+            for number in range(20):
+                (folder / f"{number}.txt").write_text(f"{word} {split} {number}")
+    change_params(repository, {"fetch": {"source": str(tmp_path / "pets")}})
+    run(repository, "dvc", "repro", "fetch")
+    first = json.loads((repository / "data/raw/manifest.json").read_text())
+
+    unchanged = run(repository, "dvc", "repro", "fetch")
+    (tmp_path / "pets/train/cats/0.txt").write_text("purr")
+    run(repository, "dvc", "repro", "fetch")
+    second = json.loads((repository / "data/raw/manifest.json").read_text())
+
+    assert "Running stage 'fetch'" not in unchanged
+    assert first["labels"] == ["cats", "dogs"]
+    assert first["digest"] != second["digest"]
+    assert str(tmp_path) not in (repository / "data/raw/manifest.json").read_text()
+    run(repository, "git", "checkout", "params.yaml", "dvc.lock")
+    run(repository, "dvc", "checkout")

@@ -1,0 +1,53 @@
+"""Stage source: a fingerprint that changes when a local source does, and says nothing of this machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import source
+from pipeline.stage import Stop
+
+OUT = Path("data/source.json")
+POSTS = {"train/a/0.txt": b"one", "train/b/0.txt": b"two"}
+
+
+@pytest.mark.parametrize("name", ["corpus", "corpus.tar.gz", "corpus.zip"])
+def test_the_file_changes_with_a_local_source_and_only_then(
+    pack: Callable, set_params: Callable, tmp_path: Path, name: str
+) -> None:
+    set_params(fetch={"source": str(pack(name, POSTS))})
+    source.main()
+    first = OUT.read_bytes()
+
+    source.main()
+    assert OUT.read_bytes() == first
+
+    pack(name, {**POSTS, "train/b/0.txt": b"other"})
+    source.main()
+    assert OUT.read_bytes() != first
+    assert str(tmp_path).encode() not in OUT.read_bytes()
+
+
+def test_another_kind_of_source_has_another_fingerprint(pack: Callable, set_params: Callable) -> None:
+    seen = set()
+    for name in ("sample", "stack_overflow_16k", str(pack("corpus.zip", POSTS)), str(pack("corpus", POSTS))):
+        set_params(fetch={"source": name})
+        source.main()
+        seen.add(OUT.read_bytes())
+
+    assert len(seen) == 4
+
+
+def test_a_relative_path_is_taken_from_the_repository_in_an_experiments_copy_too(
+    pack: Callable, set_params: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack("corpus", POSTS)
+    set_params(fetch={"source": "corpus"})
+    with pytest.raises(Stop, match="there is no such path"):
+        source.main()
+
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    source.main()
+
+    assert OUT.exists()

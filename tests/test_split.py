@@ -1,0 +1,177 @@
+"""Stage split: no post in two of train, validation and test, and none of test lost."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import split
+from pipeline.corpus import tables
+from pipeline.stage import Stop
+
+ROLES = ("train", "validation", "test")
+
+
+@pytest.fixture
+def rows_of(workspace: Path) -> Callable[[list[tuple[str, str, str]]], dict[str, list[dict]]]:
+    """`rows_of([("train", "a", "text"), ...])` runs the stage on a table of these posts, and gives the rows by role."""
+
+    def run(posts: list[tuple[str, str, str]]) -> dict[str, list[dict]]:
+        Path("data/raw").mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"id": f"{role}/{label}/{n}.txt", "text": text, "label": label, "split": role}
+            for n, (role, label, text) in enumerate(posts)
+        ]
+        tables.write(Path("data/raw/posts.parquet"), tables.POSTS, rows)
+        manifest = {"source": "hand-made", "kind": "folder", "digest": "0" * 64, "licence": "none", "posts": len(rows)}
+        Path("data/raw/manifest.json").write_text(json.dumps(manifest))
+        split.main()
+        return {role: read(role) for role in ROLES}
+
+    return run
+
+
+def read(role: str) -> list[dict]:
+    columns = ("id", "text", "label")
+    table = [tables.column(Path(f"data/split/{role}.parquet"), name) for name in columns]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*table, strict=True)]
+
+
+def report() -> dict:
+    return json.loads(Path("reports/split.json").read_text())
+
+
+def texts(rows: list[dict]) -> list[str]:
+    return [row["text"] for row in rows]
+
+
+def many(role: str, a: int, b: int) -> list[tuple[str, str, str]]:
+    """Posts without duplicates, `a` of label a and `b` of label b."""
+    return [(role, label, f"{role} {label} {n}") for label, count in (("a", a), ("b", b)) for n in range(count)]
+
+
+TRAIN = many("train", 60, 40)
+TEST = many("test", 10, 20)
+
+
+def test_a_test_split_of_the_corpus_is_kept_as_it_is(rows_of: Callable) -> None:
+    rows = rows_of([*TRAIN, *TEST])
+
+    assert texts(rows["test"]) == [text for _, _, text in TEST]
+    assert report()["test"] == "the corpus's own"
+
+
+def test_without_one_a_stratified_test_split_is_drawn(rows_of: Callable, set_params: Callable) -> None:
+    set_params(split={"test": 0.2, "validation": 0.25})
+
+    rows = rows_of(TRAIN)
+
+    assert Counter(row["label"] for row in rows["test"]) == {"a": 12, "b": 8}
+    assert Counter(row["label"] for row in rows["validation"]) == {"a": 12, "b": 8}
+    assert Counter(row["label"] for row in rows["train"]) == {"a": 36, "b": 24}
+    assert report()["test"] == "drawn, stratified"
+
+
+def test_validation_is_15_percent_of_the_training_posts_stratified(rows_of: Callable) -> None:
+    rows = rows_of([*TRAIN, *TEST])
+
+    assert Counter(row["label"] for row in rows["validation"]) == {"a": 9, "b": 6}
+    assert Counter(row["label"] for row in rows["train"]) == {"a": 51, "b": 34}
+
+
+@pytest.mark.parametrize("posts", [TRAIN, [*TRAIN, *TEST], [*TRAIN, *TRAIN, *TEST, *TEST]])
+def test_every_text_is_in_one_split_and_none_is_lost(rows_of: Callable, posts: list[tuple[str, str, str]]) -> None:
+    rows = rows_of(posts)
+
+    everything = [row for role in ROLES for row in rows[role]]
+    assert sorted(texts(everything)) == sorted({text for _, _, text in posts})
+    assert len({row["id"] for row in everything}) == len(everything)
+    assert all(row["id"].split("/")[1] == row["label"] == row["text"].split()[1] for row in everything)
+
+
+def test_a_post_whose_twin_is_in_test_leaves_training(rows_of: Callable) -> None:
+    rows = rows_of([*TRAIN, ("train", "a", "twin"), ("test", "a", "twin"), *TEST])
+
+    assert "twin" in texts(rows["test"])
+    assert "twin" not in texts(rows["train"]) + texts(rows["validation"])
+    assert report()["duplicates_dropped"]["in_test_too"] == 1
+
+
+def test_it_leaves_training_under_another_label_too(rows_of: Callable) -> None:
+    rows = rows_of([*TRAIN, ("train", "b", "twin"), ("test", "a", "twin"), *TEST])
+
+    assert [row["label"] for role in ROLES for row in rows[role] if row["text"] == "twin"] == ["a"]
+
+
+def test_a_post_twice_in_training_stays_once(rows_of: Callable) -> None:
+    rows = rows_of([("train", "a", "twice"), *TRAIN, ("train", "a", "twice"), *TEST])
+
+    kept = [row["id"] for row in rows["train"] + rows["validation"] if row["text"] == "twice"]
+    assert kept == ["train/a/0.txt"]
+    assert report()["duplicates_dropped"] == {
+        "in_test_too": 0, "twice_in_test": 0, "twice_in_train": 1, "labels_disagree": 0,
+    }  # fmt: skip
+
+
+def test_a_post_twice_in_test_is_counted_once(rows_of: Callable) -> None:
+    rows = rows_of([*TRAIN, ("test", "a", "twice"), *TEST, ("test", "a", "twice")])
+
+    assert texts(rows["test"]).count("twice") == 1
+    assert report()["duplicates_dropped"]["twice_in_test"] == 1
+
+
+def test_copies_that_disagree_on_the_label_all_leave_training(rows_of: Callable) -> None:
+    rows = rows_of([("train", "a", "either"), *TRAIN, ("train", "b", "either"), ("train", "a", "either"), *TEST])
+
+    assert "either" not in [text for role in ROLES for text in texts(rows[role])]
+    assert report()["duplicates_dropped"]["labels_disagree"] == 3
+
+
+def test_a_twin_is_found_beyond_a_batch_of_the_table(rows_of: Callable) -> None:
+    far = many("train", tables.BATCH, 10)
+
+    rows = rows_of([("train", "a", "twin"), *far, ("test", "a", "twin"), *TEST])
+
+    assert len(rows["train"]) + len(rows["validation"]) == len(far)
+    assert "twin" not in texts(rows["train"]) + texts(rows["validation"])
+
+
+def test_the_same_table_and_seed_give_the_same_bytes_and_another_seed_others(
+    rows_of: Callable, set_params: Callable
+) -> None:
+    def made() -> list[bytes]:
+        rows_of(TRAIN)
+        return [Path(f"data/split/{role}.parquet").read_bytes() for role in ROLES]
+
+    first = made()
+    assert made() == first
+
+    set_params(split={"seed": 21})
+    assert made() != first
+
+
+def test_the_report_counts_what_was_written_and_names_the_corpus(rows_of: Callable) -> None:
+    rows = rows_of([*TRAIN, *TRAIN[:5], *TEST])
+
+    told = report()
+    assert told["posts"] == {role: len(rows[role]) for role in ROLES}
+    assert told["labels"] == {role: Counter(row["label"] for row in rows[role]) for role in ROLES}
+    assert sum(told["duplicates_dropped"].values()) == 5
+    assert told["corpus"] == {"source": "hand-made", "kind": "folder", "digest": "0" * 64, "licence": "none"}
+
+
+@pytest.mark.parametrize("posts", [many("train", 20, 1), many("train", 2, 2), [*many("train", 9, 1), *TEST]])
+def test_too_few_posts_of_a_label_are_refused(rows_of: Callable, posts: list[tuple[str, str, str]]) -> None:
+    with pytest.raises(Stop, match=r"training posts are too few to draw \d+% of them for (test|validation)"):
+        rows_of(posts)
+
+    assert not Path("data/split").exists()
+
+
+def test_a_label_whose_training_posts_all_have_twins_in_test_is_refused(rows_of: Callable) -> None:
+    twins = [("train", label, text) for _, label, text in TEST if label == "b"]
+
+    with pytest.raises(Stop, match="no training post labelled b is left without its duplicates"):
+        rows_of([*many("train", 50, 0), *twins, *TEST])

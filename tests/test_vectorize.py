@@ -1,0 +1,107 @@
+"""Stage vectorize: a tokenizer of training posts alone, and posts as the ids that it gives."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from pipeline import vectorize
+from pipeline.corpus import tables
+from pipeline.corpus.tokenizer import UNKNOWN
+
+TRAIN = [("a", "Sort the dict"), ("b", "sort; the list")]
+VALIDATION = [("b", "sort unseenword"), ("a", "")]
+
+
+@pytest.fixture
+def vectorized(workspace: Path) -> Callable[..., dict[str, bytes]]:
+    """`vectorized(train=[("label", "text"), ...])` runs the stage on these posts, and gives its files."""
+
+    def run(**splits: list[tuple[str, str]]) -> dict[str, bytes]:
+        write(**splits)
+        vectorize.main()
+        return files()
+
+    return run
+
+
+def write(**splits: list[tuple[str, str]]) -> None:
+    Path("data/split").mkdir(parents=True, exist_ok=True)
+    for role, posts in ({"train": TRAIN, "validation": VALIDATION} | splits).items():
+        rows = ({"id": f"{role}{n}", "text": text, "label": label} for n, (label, text) in enumerate(posts))
+        tables.write(Path(f"data/split/{role}.parquet"), tables.SPLIT, rows)
+
+
+def files() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for folder in ("data/ids", "models") for path in Path(folder).iterdir()}
+
+
+def tokens_of(role: str) -> list[list[str | None]]:
+    tokenizer = Tokenizer.from_file("models/tokenizer.json")
+    return [
+        [tokenizer.id_to_token(id) for id in ids] for ids in tables.column(Path(f"data/ids/{role}.parquet"), "tokens")
+    ]
+
+
+def test_ids_stand_for_the_posts_tokens(vectorized: Callable) -> None:
+    vectorized()
+
+    assert tokens_of("train") == [["sort", "the", "dict"], ["sort", ";", "the", "list"]]
+    assert tables.column(Path("data/ids/train.parquet"), "id") == ["train0", "train1"]
+
+
+def test_labels_are_indices_into_their_list(vectorized: Callable) -> None:
+    vectorized()
+
+    assert json.loads(Path("data/ids/labels.json").read_text()) == ["a", "b"]
+    assert tables.column(Path("data/ids/train.parquet"), "label") == [0, 1]
+    assert tables.column(Path("data/ids/validation.parquet"), "label") == [1, 0]
+
+
+def test_a_token_of_validation_or_test_alone_is_not_in_the_vocabulary(vectorized: Callable) -> None:
+    made = vectorized(test=[("a", "unseentoo")])
+
+    assert set(Tokenizer.from_file("models/tokenizer.json").get_vocab()) == {
+        "[PAD]", "[UNK]", "sort", "the", "dict", "list", ";",
+    }  # fmt: skip
+    assert tokens_of("validation")[0] == ["sort", UNKNOWN]
+    assert b"unseen" not in made["tokenizer.json"]
+
+
+def test_the_test_split_changes_nothing(vectorized: Callable) -> None:
+    without = vectorized()
+
+    assert vectorized(test=[("a", "sort sort sort other")]) == without
+
+
+def test_a_post_without_tokens_is_one_unknown_token(vectorized: Callable) -> None:
+    vectorized()
+
+    assert tokens_of("validation")[1] == [UNKNOWN]
+
+
+def test_a_long_post_is_cut_and_the_vocabulary_is_bounded(vectorized: Callable, set_params: Callable) -> None:
+    set_params(vectorize={"max_tokens": 2, "vocabulary": 4})
+
+    vectorized()
+
+    assert tokens_of("train") == [["sort", "the"], ["sort", UNKNOWN]]
+    assert Tokenizer.from_file("models/tokenizer.json").get_vocab_size() == 4
+
+
+def test_processes_with_other_hash_seeds_write_the_same_bytes_where_frequencies_tie(
+    workspace: Path, set_params: Callable, run: Callable
+) -> None:
+    set_params(vectorize={"vocabulary": 500})
+    words = [hashlib.sha256(str(n).encode()).hexdigest()[:8] for n in range(1000)]
+    write(train=[("a", " ".join(words)), ("b", " ".join(reversed(words)))])
+
+    made = []
+    for seed in ("1", "2"):
+        assert run("pipeline.vectorize", env={"PYTHONHASHSEED": seed}).returncode == 0
+        made.append(files())
+
+    assert made[0] == made[1]
