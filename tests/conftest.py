@@ -23,10 +23,10 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the repository's params.yaml, as the current one."""
+    """An empty folder with the tests' params.yaml, as the current one."""
     folder = tmp_path / "workspace"
     folder.mkdir()
-    shutil.copy(ROOT / "params.yaml", folder)
+    shutil.copy(ROOT / "tests/params.yaml", folder)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     return folder
@@ -114,7 +114,7 @@ def random_network() -> Callable:
     """`random_network(vocabulary, labels)` is a small Keras network whose every weight and bias is random."""
     from pipeline.nn import network  # here, as TensorFlow takes seconds to import
 
-    train = params.load(ROOT / "params.yaml").train.model_copy(update={"embedding": 7, "units": 5})
+    train = params.load(ROOT / "tests/params.yaml").train.model_copy(update={"embedding": 7, "units": 5})
 
     def build(vocabulary: int, labels: int, evidence: int = 0, seed: int = 1):
         network.keras.utils.clear_session()  # else layers have other names than those of the network before

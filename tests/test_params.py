@@ -8,13 +8,13 @@ import pytest
 from pipeline import params
 from pipeline.stage import Stop
 
-SHIPPED = (Path(__file__).parent.parent / "params.yaml").read_text()
-LINE_OF_UNITS = SHIPPED.partition("  units:")[0].count("\n") + 1
+GOOD = (Path(__file__).parent / "params.yaml").read_text()
+LINE_OF_UNITS = GOOD.partition("  units:")[0].count("\n") + 1
 
 
 def load(path: Path, pattern: str, new: str) -> params.Params:
-    """The shipped file, with what matches `pattern` (. is all but a line's end) replaced by `new`."""
-    changed, count = re.subn(pattern, lambda _: new, SHIPPED)
+    """The tests' file, with what matches `pattern` (. is all but a line's end) replaced by `new`."""
+    changed, count = re.subn(pattern, lambda _: new, GOOD)
     assert count == 1
     path.write_text(changed)
     return params.load(path)

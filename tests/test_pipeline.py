@@ -20,10 +20,6 @@ from ruamel.yaml import YAML
 from sklearn.metrics import accuracy_score, f1_score
 
 ROOT = Path(__file__).parent.parent
-SMALL: dict[str, dict] = {
-    "fetch": {"sample_posts": 320},
-    "train": {"embedding": 16, "units": 8, "epochs": 3, "patience": 3, "learning_rate": 0.01, "batch": 16},
-}
 
 
 def environment() -> dict[str, str]:
@@ -57,7 +53,7 @@ def fresh_copy(folder: Path) -> Path:
         if (ROOT / name).exists() and not name.startswith("reports/") and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    change_params(folder, SMALL)
+    shutil.copy(ROOT / "tests/params.yaml", folder)
     run(folder, "git", "init", "--quiet")
     commit(folder, "start")
     return folder
@@ -234,7 +230,7 @@ def test_an_interrupted_training_is_killed_in_mlflow_and_the_next_repro_finishes
     os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: DVC and its stage both get it
     assert process.wait(60) != 0
     killed = runs(repository)[0]
-    change_params(repository, SMALL)
+    run(repository, "git", "checkout", "params.yaml")
     said = run(repository, "dvc", "repro")
 
     assert killed.info.status == "KILLED"
@@ -252,7 +248,7 @@ def test_a_wrong_parameter_stops_the_first_stage_and_costs_no_artifact(repositor
     assert "error: params.yaml: train.units is 0, but should be greater than or equal to 1" in said
     assert "Traceback" not in said
     assert "Running stage 'fetch'" not in said
-    change_params(repository, SMALL)
+    run(repository, "git", "checkout", "params.yaml")
     run(repository, "dvc", "checkout")
     assert (repository / "models/model.onnx").read_bytes() == good
     assert run(repository, "git", "status", "--porcelain") == ""
