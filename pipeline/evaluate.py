@@ -35,7 +35,7 @@ def main() -> None:
     actual = np.array([labels.index(name) for name in names])
 
     about = f"{len(ids):,} test posts of {corpus['source']}"
-    if corpus["kind"] == "sample":
+    if corpus["sample"]:
         about += ", a corpus for trying out"
     result: dict = {"posts": len(ids)}
     for model, probabilities in {

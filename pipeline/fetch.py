@@ -14,6 +14,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -37,19 +38,34 @@ def main() -> None:
         if source.kind == "sample":
             posts = sources.read_sample(section)
         elif source.kind == "url":
-            print(f"fetch: asking {source.name}")
-            archive = Path(temporary, "archive")
-            download(str(source.where), archive)
-            posts = sources.members(sources.Source("archive", source.name, archive))
+            archive = downloaded(source, Path(temporary))
+            posts = sources.members(replace(source, kind="archive", where=archive))
         else:
             posts = sources.members(source)
-        manifest = collect(source, posts, made)
+        try:
+            manifest = collect(source, posts, made)
+        except Stop:
+            if source.kind == "url":
+                archive.unlink()  # asked again next time: it may be better by then
+            raise
         shutil.rmtree(OUT, ignore_errors=True)
         made.rename(OUT)
     counts = ", ".join(f"{sum(labels.values()):,} {split}" for split, labels in manifest["counts"].items())
     print(
         f"fetch: {manifest['posts']:,} posts of {len(manifest['labels'])} labels ({counts}) from {manifest['source']}"
     )
+
+
+def downloaded(source: sources.Source, temporary: Path) -> Path:
+    """The archive behind a URL. It is asked once and kept: changed code, too, makes DVC run this stage again."""
+    archive = stage.root() / "data/downloads" / hashlib.sha256(str(source.where).encode()).hexdigest()[:16]
+    if archive.exists():
+        print(f"fetch: {source.name} was asked before, its answer is in {archive}")
+        return archive
+    print(f"fetch: asking {source.name}")
+    download(str(source.where), temporary / "archive")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    return (temporary / "archive").rename(archive)
 
 
 def collect(source: sources.Source, posts: Iterable[tuple[str, bytes]], folder: Path) -> dict:
@@ -84,7 +100,7 @@ def collect(source: sources.Source, posts: Iterable[tuple[str, bytes]], folder: 
     known_name, licence = known.get(digest.hexdigest(), (None, "unknown; see the source"))
     manifest = {
         "source": known_name or source.name,
-        "kind": source.kind,
+        "sample": source.kind == "sample",
         "digest": digest.hexdigest(),
         "licence": "this repository's own" if source.kind == "sample" else licence,
         "posts": sum(sum(found.values()) for found in counts.values()),
@@ -109,6 +125,8 @@ def in_order(source: sources.Source, posts: Iterable[tuple[str, bytes]], folder:
             raise Stop(f"{source.name}: {path} is not UTF-8 text (byte {error.start}); convert it") from None
         except sqlite3.IntegrityError:
             raise Stop(f"{source.name} holds {path} twice; keep one of them") from None
+        except sqlite3.OperationalError as error:
+            raise Stop(f"the posts could not be sorted in {folder.parent} ({error}); is the disk full?") from None
     yield from store.execute("select path, text from post order by path")
     store.close()
 

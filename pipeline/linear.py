@@ -62,8 +62,8 @@ def scores(model: pa.Table, texts: list[str]) -> np.ndarray:
     holds = features.transform(texts)
     result = []
     for ratio, weight in zip(model.column_names[1::2], model.column_names[2::2], strict=True):
-        intercept, *_ = weights = model[weight].to_numpy()
-        result.append(weighted(holds, model[ratio].to_numpy()[1:]) @ weights[1:] + intercept)
+        weights = model[weight].to_numpy()
+        result.append(weighted(holds, model[ratio].to_numpy()[1:]) @ weights[1:] + weights[0])
     return np.stack(result, axis=1)
 
 

@@ -47,6 +47,8 @@ def read(text: str) -> str:
     Raises Stop for what can only be meant as a path, and leads nowhere.
     """
     try:
+        if text and Path(text).is_dir():
+            raise Stop(f"{text} is a folder; give a text, or a file that holds one")
         if not Path(text).is_file():
             if len(text.split()) == 1 and (text.endswith(".txt") or os.sep in text):
                 raise Stop(f"there is no file {text}; give one that exists, or a text of more than one word")
@@ -60,6 +62,8 @@ def read(text: str) -> str:
 
 
 def read_input() -> str:
+    if sys.stdin.isatty():
+        print("Type or paste a text, then press Ctrl-D.", file=sys.stderr)
     try:
         return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:

@@ -33,7 +33,9 @@ def main() -> None:
     for batch in tables.read(POSTS, ["text", "label", "split"]):
         labels += batch["label"]
         roles += batch["split"]
-        digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in batch["text"]]
+        # Case and blanks make no other post: the tokenizer does not see them either.
+        texts = [" ".join(text.lower().split()) for text in batch["text"]]
+        digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
 
     dropped = drop_duplicates(roles, labels, digests)
     if lost := sorted(set(labels) - {label for label, role in zip(labels, roles, strict=True) if role == TRAIN}):
@@ -48,7 +50,7 @@ def main() -> None:
         tables.write(OUT / f"{role}.parquet", tables.SPLIT, rows_of(role, roles))
     corpus = json.loads(MANIFEST.read_text())
     report: dict = {
-        "corpus": {name: corpus[name] for name in ("source", "kind", "digest", "licence")},
+        "corpus": {name: corpus[name] for name in ("source", "sample", "digest", "licence")},
         "test": "the corpus's own" if own_test else "drawn, stratified",
         "posts": {role: roles.count(role) for role in (TRAIN, VALIDATION, TEST)},
         "labels": {

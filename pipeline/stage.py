@@ -1,6 +1,7 @@
 """What every command of the pipeline has in common: how it starts, and how it stops with a sentence."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,16 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's `main` and turn a `Stop` into its sentence and exit code 1, without a traceback."""
     # Lines reach the terminal (or DVC's log) as they are printed, not when the stage ends.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # What a container or CI sends to end a process: the stage leaves as after Ctrl-C, and tells MLflow so.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main()
     except Stop as stop:
         sys.exit(f"error: {stop}")
     except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename} is missing; `dvc repro` makes it, `dvc checkout` brings the last one back")
+        made = str(error.filename).startswith(("data/", "models/", "reports/"))
+        hint = "; `dvc repro` makes it, `dvc checkout` brings the last one back" if made else ""
+        sys.exit(f"error: {error.filename} is missing{hint}")
     except BrokenPipeError:  # `python -m pipeline.predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full disk, a folder that may not be written

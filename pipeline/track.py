@@ -7,57 +7,76 @@ makes it from the files alone, and completes it; a result that has its run alrea
 """
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
 import mlflow
-from mlflow.exceptions import MlflowException
+from mlflow import MlflowClient
 
 from pipeline import params, stage
 from pipeline.lineage import models, runs, store
 from pipeline.lineage.key import result_key
+from pipeline.lineage.store import StoreError, told
 from pipeline.stage import Stop
 
 MODELS = Path("models")
 REPORTS = Path("reports")
 FILES = ["split.json", "metrics.json", "train.json", "baseline.json", "history.csv"]
+DIGEST = "result.digest"
 
 
 def main() -> None:
     everything = params.load()
     try:
         track(everything)
-    except MlflowException as error:
+    except StoreError as error:
         raise Stop(
-            f"MLflow could not be told of this result ({runs.first_line(error)}); nothing is lost: "
-            "start the server, or unset MLFLOW_TRACKING_URI, and run `dvc repro` again"
+            f"MLflow could not be told of this result ({error}); the result itself is whole: "
+            "see to the store (MLFLOW_TRACKING_URI, or mlflow.db) and run `dvc repro` again"
         ) from None
 
 
 def track(everything: params.Params) -> None:
     client, experiment = store.connect(everything.track.experiment)
-    key = result_key(everything)
-    if done := runs.find(client, experiment, key, "complete"):
-        print(f"track: this result has its run already: {done[0].info.run_name}")
-        return
+    key, digest = result_key(everything), result_digest()
+    # The digest, too: another machine or other versions of the libraries make another result of the same inputs.
+    for done in runs.find(client, experiment, key, "complete"):
+        if done.data.tags.get(DIGEST) == digest:
+            print(f"track: this result has its run already: {done.info.run_name}")
+            return
     begun = runs.find(client, experiment, key, "trained")
     run = begun[0] if begun else runs.start(client, experiment, everything, key, "trained")
-    with mlflow.start_run(run_id=run.info.run_id):
-        if not begun:  # training came from DVC's cache: its curves are in a file
-            with (REPORTS / "history.csv").open(newline="") as file:
-                runs.log_history(
-                    client,
-                    run.info.run_id,
-                    [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)],
-                )
+    run_id = run.info.run_id
+    with told(), mlflow.start_run(run_id=run_id):
+        runs.log_history(client, run_id, missing_history(client, run_id))
         mlflow.log_metrics(figures())
         for name in FILES:
             mlflow.log_artifact(str(REPORTS / name))
         for model in ("gru", "baseline"):
             mlflow.log_artifacts(str(REPORTS / model), model)
         models.log_model(MODELS)
-        client.set_tag(run.info.run_id, runs.STATE, "complete")
+        mlflow.set_tags({DIGEST: digest, runs.STATE: "complete"})
     print(f"track: run {run.info.run_name} in experiment {everything.track.experiment}")
+
+
+def result_digest() -> str:
+    """sha256 of the figures and of the model's files."""
+    files = [
+        REPORTS / "metrics.json",
+        MODELS / "model.onnx",
+        MODELS / "evidence.safetensors",
+        MODELS / "tokenizer.json",
+    ]
+    return hashlib.sha256("".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files).encode()).hexdigest()
+
+
+def missing_history(client: MlflowClient, run_id: str) -> list[dict[str, float]]:
+    """The epochs that the run has not: all when training came from DVC's cache, some when the store was away."""
+    had = {metric.step for metric in client.get_metric_history(run_id, "val_log_loss")}
+    with (REPORTS / "history.csv").open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [row for row in rows if int(row["epoch"]) not in had]
 
 
 def figures() -> dict[str, float]:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from pipeline import params, stage
@@ -35,7 +36,7 @@ def main() -> None:
     everything = params.load()
     section = everything.train
     labels = json.loads((IDS / "labels.json").read_text())
-    vocabulary = len(json.loads(TOKENIZER.read_text(encoding="utf-8"))["model"]["vocab"])
+    vocabulary = Tokenizer.from_str(TOKENIZER.read_text(encoding="utf-8")).get_vocab_size()
     train, validation = batches.read(IDS / "train.parquet"), batches.read(IDS / "validation.parquet")
 
     known = evidence.fit(train, len(labels), section.ngrams, section.ngram_min_posts)
@@ -48,8 +49,8 @@ def main() -> None:
     model = network.build(vocabulary, len(labels), train.evidence.shape[1], steps, section)
     print(f"train: {model.count_params():,} parameters, {len(train):,} posts, at most {section.epochs} epochs")
 
-    with runs.live(everything) as run:
-        progress = Progress(section.epochs, run)
+    with runs.live(everything) as log:
+        progress = Progress(section.epochs, log)
         model.fit(
             batched,
             validation_data=network.dataset(validation, section.batch),
@@ -83,9 +84,9 @@ def main() -> None:
 class Progress(keras.callbacks.Callback):
     """Keeps the history, says a line an epoch, shows a bar where there is a terminal, and tells MLflow."""
 
-    def __init__(self, epochs: int, run: runs.Live) -> None:
+    def __init__(self, epochs: int, log: runs.Log) -> None:
         super().__init__()
-        self.epochs, self.run = epochs, run
+        self.epochs, self.log = epochs, log
         self.history: list[dict[str, float]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -113,7 +114,7 @@ class Progress(keras.callbacks.Callback):
             f"  epoch {epoch + 1:2} of {self.epochs}: loss {row['loss']:.3f}, "
             f"validation log loss {row['val_log_loss']:.3f}, accuracy {row['val_accuracy']:.3f} ({seconds:.0f} s)"
         )
-        self.run.log(row | {"epoch_seconds": seconds})
+        self.log(row | {"epoch_seconds": seconds})
 
 
 def predict(model: keras.Model, ids: batches.Ids) -> tuple[np.ndarray, np.ndarray]:

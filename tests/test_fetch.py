@@ -67,7 +67,7 @@ def test_the_manifest_says_what_the_posts_are(pack: Callable, fetched: Callable)
 
     assert json.loads(MANIFEST.read_text()) == {
         "source": "corpus.zip",
-        "kind": "archive",
+        "sample": False,
         "digest": digest_of(POSTS),
         "licence": "unknown; see the source",
         "posts": 6,
@@ -119,7 +119,7 @@ def test_a_url_gives_what_the_file_behind_it_gives(pack: Callable, fetched: Call
 
     assert remote[TABLE.as_posix()] == local[TABLE.as_posix()]
     manifest = json.loads(MANIFEST.read_text())
-    assert (manifest["source"], manifest["kind"], manifest["digest"]) == (url, "url", digest_of(POSTS))
+    assert (manifest["source"], manifest["sample"], manifest["digest"]) == (url, False, digest_of(POSTS))
 
 
 def test_a_url_that_gives_a_web_page_is_refused(fetched: Callable, serve: Callable) -> None:

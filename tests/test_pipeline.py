@@ -29,10 +29,13 @@ def environment() -> dict[str, str]:
     return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def run(folder: Path, *command: str, code: int = 0) -> str:
-    """Run a command in a repository; gives all it printed, and fails unless it ends with `code`."""
+def run(folder: Path, *command: str, code: int = 0, **more: str) -> str:
+    """Run a command in a repository, with `more` environment variables.
+
+    Gives all it printed, and fails unless it ends with `code`.
+    """
     done = subprocess.run(
-        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=folder, env=environment() | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert done.returncode == code, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout
@@ -215,6 +218,27 @@ def test_an_experiment_in_a_temporary_folder_leaves_its_run_in_the_same_store(re
     assert new.data.params["train.seed"] == "7"
     assert new.data.tags["dvc.experiment"] == "other-seed"
     assert "other-seed" in run(repository, "dvc", "exp", "show", "--csv", "--no-pager")
+
+
+def test_a_server_that_is_not_there_costs_no_result_and_the_next_repro_completes_the_run(repository: Path) -> None:
+    before = len(runs(repository))
+    change_params(repository, {"train": {"seed": 3}})
+    nobody = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+
+    said = run(repository, "dvc", "repro", code=255, **nobody)
+
+    assert "MLflow cannot be reached" in said
+    assert "error: MLflow could not be told of this result" in said
+    assert "Traceback" not in said
+    assert "Running stage 'train'" not in run(repository, "dvc", "repro")
+    new = runs(repository)[0]
+    assert len(runs(repository)) == before + 1
+    assert new.info.status == "FINISHED"
+    history = list(csv.DictReader((repository / "reports/history.csv").open()))
+    logged = MlflowClient(store(repository)).get_metric_history(new.info.run_id, "val_log_loss")
+    assert [point.step for point in logged] == [int(row["epoch"]) for row in history]
+    run(repository, "git", "checkout", "params.yaml", "dvc.lock", "reports")
+    run(repository, "dvc", "checkout")
 
 
 def test_an_interrupted_training_is_killed_in_mlflow_and_the_next_repro_finishes_one_run(repository: Path) -> None:

@@ -38,7 +38,7 @@ def models(workspace: Path) -> None:
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])
     graph = helper.make_graph(nodes, "votes", [ids], [probabilities], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, {"labels": json.dumps(LABELS)})
+    helper.set_model_props(model, {"labels": json.dumps(LABELS), "made_with": "{}"})
     onnx.save(model, "models/model.onnx")
 
 
@@ -76,12 +76,20 @@ def test_a_word_or_sentence_with_slashes_is_text(models: None, run: Callable) ->
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["pythön", "pythön"]
 
 
-@pytest.mark.parametrize("path", ["missing.txt", "no/such/file", "models/"])
+@pytest.mark.parametrize("path", ["missing.txt", "no/such/file"])
 def test_a_path_that_leads_to_no_file_is_not_taken_for_text(models: None, run: Callable, path: str) -> None:
     done = run("pipeline.predict", "dict", path)
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"error: there is no file {path}; give one that exists, or a text of more than one word\n"
+
+
+@pytest.mark.parametrize("path", ["models", "models/"])
+def test_a_folder_is_not_taken_for_text(models: None, run: Callable, path: str) -> None:
+    done = run("pipeline.predict", "dict", path)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {path} is a folder; give a text, or a file that holds one\n"
 
 
 @pytest.mark.parametrize("arguments", [[], [""], ["dict", " \n"], ["empty.txt"]])

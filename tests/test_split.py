@@ -25,7 +25,7 @@ def rows_of(workspace: Path) -> Callable[[list[tuple[str, str, str]]], dict[str,
             for n, (role, label, text) in enumerate(posts)
         ]
         tables.write(Path("data/raw/posts.parquet"), tables.POSTS, rows)
-        manifest = {"source": "hand-made", "kind": "folder", "digest": "0" * 64, "licence": "none", "posts": len(rows)}
+        manifest = {"source": "hand-made", "sample": False, "digest": "0" * 64, "licence": "none", "posts": len(rows)}
         Path("data/raw/manifest.json").write_text(json.dumps(manifest))
         split.main()
         return {role: read(role) for role in ROLES}
@@ -159,7 +159,7 @@ def test_the_report_counts_what_was_written_and_names_the_corpus(rows_of: Callab
     assert told["posts"] == {role: len(rows[role]) for role in ROLES}
     assert told["labels"] == {role: Counter(row["label"] for row in rows[role]) for role in ROLES}
     assert sum(told["duplicates_dropped"].values()) == 5
-    assert told["corpus"] == {"source": "hand-made", "kind": "folder", "digest": "0" * 64, "licence": "none"}
+    assert told["corpus"] == {"source": "hand-made", "sample": False, "digest": "0" * 64, "licence": "none"}
 
 
 @pytest.mark.parametrize("posts", [many("train", 20, 1), many("train", 2, 2), [*many("train", 9, 1), *TEST]])

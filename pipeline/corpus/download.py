@@ -5,6 +5,7 @@ from pathlib import Path
 
 import requests
 from tqdm import tqdm
+from urllib3.exceptions import LocationParseError
 
 from pipeline.stage import Stop
 
@@ -21,6 +22,8 @@ def download(url: str, target: Path, pause: float = 1.0) -> None:
     for attempt in range(1, TRIES + 1):
         try:
             return transfer(url, target)
+        except LocationParseError as error:
+            raise Stop(f"{url} is not a URL one can ask ({error}); check fetch.source") from None
         except requests.RequestException as error:
             response = error.response
             if response is not None and response.status_code < 500 and response.status_code not in (408, 429):

@@ -74,9 +74,12 @@ def locate(params: Fetch, base: Path) -> Source:
         return Source("sample", name, digest=params.digest)
     if name in CORPORA:
         return Source("url", name, CORPORA[name].url, params.digest or CORPORA[name].digest)
-    if re.match(r"https?://", name):
+    if re.match(r"(?i)https?://", name):
+        try:
+            parts = urlsplit(name)
+        except ValueError as error:
+            raise Stop(f"fetch.source is {name!r}, which is no URL ({error})") from None
         # Without what may be a secret: user and password, or a token in the query.
-        parts = urlsplit(name)
         public = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         return Source("url", public, name, params.digest)
     path = base / os.path.expanduser(name)
@@ -91,9 +94,9 @@ def locate(params: Fetch, base: Path) -> Source:
 
 
 def fingerprint(source: Source) -> dict[str, str]:
-    """What tells DVC that the source changed: the content of something local, the address of a URL.
+    """What tells DVC that a local source changed, its content. That another one is named, DVC sees in `params.yaml`.
 
-    A URL is not asked: what it gave once is pinned by its digest. That another one is given, DVC sees in `params.yaml`.
+    A URL is not asked: what it gave once is pinned by its digest.
     """
     if source.kind == "archive":
         assert isinstance(source.where, Path)
@@ -110,18 +113,21 @@ def fingerprint(source: Source) -> dict[str, str]:
 def members(source: Source) -> Iterator[tuple[str, bytes]]:
     """Yield `(path, content)` of every post of a folder (sorted) or an archive (in its own order).
 
-    Raises Stop for what cannot be read to its end, is beyond the bounds above, or has a `train/` or `test/`
-    without posts.
+    Says how many other files there were. Raises Stop for what cannot be read to its end, is beyond the bounds above,
+    or has a `train/` or `test/` without posts.
     """
     assert isinstance(source.where, Path)
     read = read_folder if source.kind == "folder" else read_zip if zipfile.is_zipfile(source.where) else read_tar
     folders: set[str] = set()
     filled: set[str] = set()
-    count = total = 0
-    for name, content in read(source.where):
+    count = total = passed_over = 0
+    other = ""
+    for name, content in read(source.where, source.name):
         if folder := SPLIT_FOLDER.fullmatch(name):
             folders.add(folder[1])
         if content is None:
+            if folder and not name.endswith("/") and not name.rpartition("/")[2].startswith("."):
+                passed_over, other = passed_over + 1, name
             continue
         member = MEMBER.fullmatch(name)
         assert member is not None
@@ -135,35 +141,41 @@ def members(source: Source) -> Iterator[tuple[str, bytes]]:
         if count > MAX_POSTS or total > MAX_TOTAL_BYTES:
             raise Stop(f"{source.name} is beyond {MAX_POSTS:,} posts or {MAX_TOTAL_BYTES:,} bytes; take a part of it")
         yield member[1], content
+    if passed_over:
+        print(f"  passed over {passed_over:,} files that are no <label>/<name>.txt, for example {other!r}")
     if not filled:
         raise Stop(f"{source.name} has no post laid out as train/<label>/<name>.txt; arrange its posts so")
     if empty := sorted({"train", *folders} - filled):
         raise Stop(f"{source.name} has no post in {empty[0]}/; fill it, or leave test/ out to have one made")
 
 
-def read_folder(folder: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Yield `(name, content)` of all that is in a folder; the content is None for all but posts."""
+def read_folder(folder: Path, _: str) -> Iterator[tuple[str, bytes | None]]:
+    """Yield `(name, content)` of all that is in a folder; the content is None for all but posts, folders end in /."""
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         name = path.relative_to(folder).as_posix()
         try:
-            yield name, read_post(path.open("rb") if MEMBER.fullmatch(name) and path.is_file() else None)
+            if path.is_dir():
+                yield f"{name}/", None
+            else:
+                yield name, read_post(path.open("rb") if MEMBER.fullmatch(name) and path.is_file() else None)
         except OSError as error:
             raise Stop(f"{path} cannot be read: {error.strerror}") from None
 
 
-def read_tar(archive: Path) -> Iterator[tuple[str, bytes | None]]:
+def read_tar(archive: Path, called: str) -> Iterator[tuple[str, bytes | None]]:
     """As `read_folder`. Only regular files are read: links and devices are never followed."""
     try:
         with decompressed(archive) as file, tarfile.open(fileobj=file, mode="r|", tarinfo=Member) as tar:
             while member := tar.next():
                 is_post = MEMBER.fullmatch(member.name) and member.isreg()
-                yield member.name, read_post(tar.extractfile(member) if is_post else None)
+                name = f"{member.name}/" if member.isdir() else member.name
+                yield name, read_post(tar.extractfile(member) if is_post else None)
                 tar.members = []  # type: ignore[attr-defined]  # it would remember every member
             # The checksum stands at the end of a compressed file, and is looked at when the end is read.
             while file.read(1 << 20):
                 pass
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        raise Stop(f"{archive.name} is not a whole .tar.gz or .zip archive ({reason(error)}); get it again") from None
+        raise Stop(f"{called} is not a whole .tar.gz or .zip archive ({reason(error)}); get it again") from None
 
 
 class Member(tarfile.TarInfo):
@@ -192,7 +204,7 @@ def decompressed(archive: Path) -> BufferedIOBase:
     return archive.open("rb")
 
 
-def read_zip(archive: Path) -> Iterator[tuple[str, bytes | None]]:
+def read_zip(archive: Path, called: str) -> Iterator[tuple[str, bytes | None]]:
     """As `read_folder`. A link is kept in a .zip as its target's name, and left out."""
     try:
         with zipfile.ZipFile(archive) as whole:
@@ -202,7 +214,7 @@ def read_zip(archive: Path) -> Iterator[tuple[str, bytes | None]]:
                 yield member.filename, read_post(whole.open(member) if is_post else None)
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
         # RuntimeError is how zipfile asks for a password, NotImplementedError how it meets an unknown compression.
-        raise Stop(f"{archive.name} is not a whole, readable .zip archive ({reason(error)}); get it again") from None
+        raise Stop(f"{called} is not a whole, readable .zip archive ({reason(error)}); get it again") from None
 
 
 def read_post(file: IO[bytes] | None) -> bytes | None:

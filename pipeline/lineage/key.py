@@ -12,16 +12,21 @@ SPLIT = Path("reports/split.json")
 
 
 def result_key(params: Params) -> str:
-    """sha256 of the parameters, the data's content digest, and the code that `dvc.yaml` says the result depends on.
+    """sha256 of the parameters, the posts' content digest, and the code that `dvc.yaml` says the result depends on.
 
-    Where the tracked run goes (the section `track`, and the stage of that name) is not part of the result.
+    Where posts come from is no part of it (the same posts by another path give the same result), nor is where runs go.
     """
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
     deps = {Path(dep) for name, stage in stages.items() if name != "track" for dep in stage["deps"]}
-    code = {file for dep in deps for file in ([dep] if dep.suffix == ".py" else dep.rglob("*.py"))}
+    code = {file for dep in deps for file in (dep.rglob("*.py") if dep.is_dir() else [dep]) if is_code(file)}
     what = {
-        "params": params.model_dump(exclude={"track"}),
-        "data": json.loads(SPLIT.read_text())["corpus"]["digest"],
+        "params": params.model_dump(exclude={"fetch", "track"}),
+        "posts": json.loads(SPLIT.read_text())["corpus"]["digest"],
         "code": {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code)},
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def is_code(path: Path) -> bool:
+    """Whether the file is code that makes results: this repository's, without what tells MLflow of them."""
+    return path.parts[0] == "pipeline" and path.parts[1] != "lineage"

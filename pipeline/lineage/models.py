@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 PACKAGE = HERE.parent
 # All of this repository that serving imports; it travels with the model.
 CODE = [
-    *("__init__.py", "corpus/__init__.py", "corpus/tokenizer.py"),
+    *("__init__.py", "stage.py", "corpus/__init__.py", "corpus/tokenizer.py"),
     *("nn/__init__.py", "nn/batches.py", "nn/evidence.py", "nn/serving.py"),
 ]
 NEEDS = ["mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "safetensors", "tokenizers"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors.numpy import load, save_file
+import safetensors.numpy
 
 from pipeline.nn.batches import Ids
 
@@ -100,8 +100,8 @@ def number_ngrams(tokens: np.ndarray, starts: np.ndarray, order: int) -> np.ndar
 
 
 def save(evidence: Evidence, path: Path) -> None:
-    save_file(evidence._asdict(), path)
+    safetensors.numpy.save_file(evidence._asdict(), path)
 
 
-def read(path: Path) -> Evidence:
-    return Evidence(**load(path.read_bytes()))
+def load(content: bytes) -> Evidence:
+    return Evidence(**safetensors.numpy.load(content))

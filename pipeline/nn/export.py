@@ -3,6 +3,7 @@
 None of the three carries a date or a path: the same training writes the same bytes.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,18 +13,23 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from pipeline.nn.quiet import keras
+from pipeline.nn.serving import COMPANIONS
 
 OPSET = 18
 
 
 def save(model: keras.Model, labels: list[str], folder: Path) -> None:
-    """Write `weights.safetensors`, `network.json` and `model.onnx` into `folder`."""
+    """Write `weights.safetensors`, `network.json` and `model.onnx` into `folder`.
+
+    The ONNX model notes the digests of the `COMPANIONS` in the folder, without which its answers mean nothing.
+    """
     weights = weights_of(model)
     save_file(weights, folder / "weights.safetensors")
+    made_with = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in COMPANIONS}
     architecture = json.loads(model.to_json())
     architecture.pop("compile_config")  # how it was trained is no part of it
     (folder / "network.json").write_text(json.dumps(architecture, indent=1, sort_keys=True) + "\n")
-    (folder / "model.onnx").write_bytes(to_onnx(weights, labels).SerializeToString(deterministic=True))
+    (folder / "model.onnx").write_bytes(to_onnx(weights, labels, made_with).SerializeToString(deterministic=True))
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
@@ -31,8 +37,8 @@ def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     return {"/".join(variable.path.split("/")[-3:]): np.asarray(variable) for variable in model.weights}
 
 
-def to_onnx(weights: dict[str, np.ndarray], labels: list[str]) -> onnx.ModelProto:
-    """The network of `network.build` out of ONNX's own operators; the labels stand in the metadata.
+def to_onnx(weights: dict[str, np.ndarray], labels: list[str], made_with: dict[str, str]) -> onnx.ModelProto:
+    """The network of `network.build` out of ONNX's own operators; `labels` and `made_with` stand in the metadata.
 
     Inputs: `ids` int32 `[batch, time]`, 0 is padding on the right, and `evidence` float32 `[batch, time, evidence]`
     where the network has it. Output: `probabilities` float32 `[batch, labels]`.
@@ -92,7 +98,7 @@ def to_onnx(weights: dict[str, np.ndarray], labels: list[str]) -> onnx.ModelProt
         [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-    helper.set_model_props(model, {"labels": json.dumps(labels)})
+    helper.set_model_props(model, {"labels": json.dumps(labels), "made_with": json.dumps(made_with)})
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -3,6 +3,7 @@
 Needs three files of `models/`, and no TensorFlow.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,20 +15,33 @@ from tokenizers import Tokenizer
 from pipeline.corpus.tokenizer import encode
 from pipeline.nn import evidence
 from pipeline.nn.batches import Ids, batches
+from pipeline.stage import Stop
 
-FILES = ["tokenizer.json", "evidence.safetensors", "model.onnx"]
+COMPANIONS = ["tokenizer.json", "evidence.safetensors"]
+FILES = [*COMPANIONS, "model.onnx"]
 BATCH = 64  # posts
 
 
 class Classifier:
-    """Reads `FILES` from a folder; raises FileNotFoundError when one of them is missing."""
+    """Reads `FILES` from a folder.
+
+    Raises FileNotFoundError when one of them is missing, Stop when one is damaged or not the one of this model.
+    """
 
     def __init__(self, folder: Path) -> None:
-        tokenizer, known, model = (folder / name for name in FILES)
-        self.tokenizer = Tokenizer.from_str(tokenizer.read_text(encoding="utf-8"))
-        self.evidence = evidence.read(known)
-        self.session = onnxruntime.InferenceSession(model.read_bytes(), providers=["CPUExecutionProvider"])
-        self.labels: list[str] = json.loads(self.session.get_modelmeta().custom_metadata_map["labels"])
+        files = {name: (folder / name).read_bytes() for name in FILES}
+        back = f"bring back what belongs together in {folder}/: git checkout dvc.lock && dvc checkout --force"
+        try:
+            self.tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
+            self.evidence = evidence.load(files["evidence.safetensors"])
+            self.session = onnxruntime.InferenceSession(files["model.onnx"], providers=["CPUExecutionProvider"])
+        except Exception as error:  # each library has exceptions of its own
+            raise Stop(f"a file of the model is damaged ({' '.join(str(error).split())}); {back}") from None
+        noted = self.session.get_modelmeta().custom_metadata_map
+        self.labels: list[str] = json.loads(noted["labels"])
+        for name, digest in json.loads(noted["made_with"]).items():
+            if hashlib.sha256(files[name]).hexdigest() != digest:
+                raise Stop(f"{name} is not the one that model.onnx was trained with; {back}")
 
     def probabilities(self, texts: Iterable[str]) -> np.ndarray:
         """float32 `[texts, labels]`, each row summing to 1."""

@@ -15,7 +15,7 @@ def main() -> None:
     figures = json.loads((REPORTS / "metrics.json").read_text())
     corpus = json.loads((REPORTS / "split.json").read_text())["corpus"]
     about = f"{figures['posts']:,} test posts of {corpus['source']}"
-    if corpus["kind"] == "sample":
+    if corpus["sample"]:
         about += " (a corpus for trying out: its figures say nothing of real posts)"
     print(f"\n{about}\n")
     print(f"  {'':10}{'accuracy':>10}{'macro F1':>10}{'log loss':>10}")

@@ -14,9 +14,16 @@ from safetensors.numpy import load_file
 
 from pipeline.nn import export
 from pipeline.nn.quiet import keras
+from pipeline.nn.serving import COMPANIONS
 
 LABELS = ["a", "b", "ü"]
 FILES = ("weights.safetensors", "network.json", "model.onnx")
+
+
+def save(model: keras.Model, labels: list[str], folder: Path) -> None:
+    for name in COMPANIONS:
+        (folder / name).write_text(name)
+    export.save(model, labels, folder)
 
 
 def ask_onnx(model: Path | bytes, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -44,7 +51,7 @@ def test_onnx_gives_the_probabilities_of_keras(
     random_network: Callable, tmp_path: Path, lengths: list[int], labels: int, evidence: int
 ) -> None:
     model = random_network(vocabulary=50, labels=labels, evidence=evidence)
-    export.save(model, LABELS[:labels], tmp_path)
+    save(model, LABELS[:labels], tmp_path)
     inputs = posts_of(lengths, vocabulary=50, evidence=evidence)
 
     given = ask_onnx(tmp_path / "model.onnx", inputs)
@@ -61,7 +68,7 @@ def test_each_direction_has_its_own_weights(random_network: Callable) -> None:
     ids = posts_of([30], vocabulary=50)
 
     forward_first, backward_first = (
-        ask_onnx(export.to_onnx(w, LABELS).SerializeToString(), ids) for w in (weights, swapped)
+        ask_onnx(export.to_onnx(w, LABELS, {}).SerializeToString(), ids) for w in (weights, swapped)
     )
 
     assert np.abs(forward_first - backward_first).max() > 1e-3
@@ -89,13 +96,13 @@ def test_the_gru_is_that_of_the_paper_with_its_reset_gate_after_the_product(rand
     pooled = np.append(both.max(axis=0), both.mean(axis=0))
     logits = pooled @ weights["labels/kernel"] + weights["labels/bias"]
 
-    given = ask_onnx(export.to_onnx(weights, LABELS).SerializeToString(), inputs)
+    given = ask_onnx(export.to_onnx(weights, LABELS, {}).SerializeToString(), inputs)
 
     np.testing.assert_allclose(given[0], np.exp(logits) / np.exp(logits).sum(), atol=1e-5)
 
 
 def test_the_labels_stand_in_the_model(random_network: Callable, tmp_path: Path) -> None:
-    export.save(random_network(vocabulary=50, labels=3), LABELS, tmp_path)
+    save(random_network(vocabulary=50, labels=3), LABELS, tmp_path)
 
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     assert json.loads(session.get_modelmeta().custom_metadata_map["labels"]) == LABELS
@@ -105,7 +112,7 @@ def test_weights_and_architecture_are_enough_to_build_the_network_again(
     random_network: Callable, tmp_path: Path
 ) -> None:
     model = random_network(vocabulary=50, labels=3)
-    export.save(model, LABELS, tmp_path)
+    save(model, LABELS, tmp_path)
 
     again = keras.models.model_from_json((tmp_path / "network.json").read_text())
     weights = load_file(tmp_path / "weights.safetensors")
@@ -119,27 +126,27 @@ def test_weights_and_architecture_are_enough_to_build_the_network_again(
 def test_the_same_network_is_the_same_bytes_and_another_one_is_not(random_network: Callable, tmp_path: Path) -> None:
     def made(folder: str, seed: int) -> dict[str, bytes]:
         (tmp_path / folder).mkdir()
-        export.save(random_network(vocabulary=50, labels=3, seed=seed), LABELS, tmp_path / folder)
+        save(random_network(vocabulary=50, labels=3, seed=seed), LABELS, tmp_path / folder)
         return {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
 
     first = made("one", seed=1)
     other = made("three", seed=2)
 
-    assert sorted(first) == sorted(FILES)
+    assert sorted(first) == sorted([*FILES, *COMPANIONS])
     assert made("two", seed=1) == first
     assert other["model.onnx"] != first["model.onnx"]
     assert other["network.json"] == first["network.json"]
 
 
 def test_no_file_carries_a_date_or_a_path(random_network: Callable, tmp_path: Path) -> None:
-    export.save(random_network(vocabulary=50, labels=3), LABELS, tmp_path)
+    save(random_network(vocabulary=50, labels=3), LABELS, tmp_path)
 
     for name in FILES:
         content = (tmp_path / name).read_bytes()
         assert str(tmp_path).encode() not in content
         assert not re.search(rb"20\d\d-\d\d|/home/|/work/|/tmp/", content)
     model = onnx.load(tmp_path / "model.onnx")
-    assert [prop.key for prop in model.metadata_props] == ["labels"]
+    assert [prop.key for prop in model.metadata_props] == ["labels", "made_with"]
     assert not model.doc_string + model.graph.doc_string + model.producer_name + model.producer_version
     with safe_open(tmp_path / "weights.safetensors", "numpy") as weights:
         assert weights.metadata() is None

@@ -12,6 +12,7 @@ from pipeline.corpus.tokenizer import encode, fit
 from pipeline.nn import evidence
 from pipeline.nn.batches import Ids
 from pipeline.nn.serving import BATCH, FILES, Classifier
+from pipeline.stage import Stop
 
 WORDS = ["how", "do", "i", "sort", "a", "dict", "by", "value", ";", "in", "{", "blank", "}", "?", "please"]
 LABELS = ["java", "python", "ruby"]
@@ -100,6 +101,24 @@ def test_a_missing_file_is_named(models: Path, tmp_path: Path, missing: str) -> 
 
     with pytest.raises(FileNotFoundError, match=missing):
         Classifier(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_refused_with_a_sentence(models: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(models, tmp_path / "models")
+    content = (models / name).read_bytes()
+    (tmp_path / "models" / name).write_bytes(content[: len(content) // 2])
+
+    with pytest.raises(Stop, match="damaged"):
+        Classifier(tmp_path / "models")
+
+
+def test_a_tokenizer_that_the_model_was_not_trained_with_is_refused(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models, tmp_path / "models")
+    fit([" ".join(WORDS[:5])], vocabulary=50, max_tokens=30).save(str(tmp_path / "models/tokenizer.json"))
+
+    with pytest.raises(Stop, match="is not the one that model"):
+        Classifier(tmp_path / "models")
 
 
 STAGES = """

@@ -1,0 +1,48 @@
+"""The key of a result changes with what determines the result, and with nothing else."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import params
+from pipeline.lineage.key import result_key
+
+
+@pytest.mark.parametrize("section", [{"train": {"units": 9}}, {"split": {"seed": 21}}, {"baseline": {"C": 2.0}}])
+def test_it_changes_with_a_parameter(everything: params.Params, set_params: Callable, section: dict) -> None:
+    assert result_key(set_params(**section)) != result_key(everything)
+
+
+@pytest.mark.parametrize("section", [{"fetch": {"source": "elsewhere"}}, {"track": {"experiment": "another"}}])
+def test_it_stays_where_the_same_posts_come_from_elsewhere_or_the_run_goes_elsewhere(
+    everything: params.Params, set_params: Callable, section: dict
+) -> None:
+    assert result_key(set_params(**section)) == result_key(everything)
+
+
+def test_it_changes_with_the_posts(everything: params.Params) -> None:
+    before = result_key(everything)
+    split = json.loads(Path("reports/split.json").read_text())
+    split["corpus"]["digest"] = "e" * 64
+    Path("reports/split.json").write_text(json.dumps(split))
+
+    assert result_key(everything) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("pipeline/train.py", True),
+        ("pipeline/nn/network.py", True),  # in a folder that dvc.yaml lists
+        ("pipeline/track.py", False),
+        ("pipeline/lineage/runs.py", False),
+    ],
+)
+def test_it_changes_with_the_code_that_makes_results(everything: params.Params, file: str, changes: bool) -> None:
+    before = result_key(everything)
+
+    Path(file).write_text("# changed\n")
+
+    assert (result_key(everything) != before) == changes
