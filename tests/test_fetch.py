@@ -122,14 +122,30 @@ def test_a_url_gives_what_the_file_behind_it_gives(pack: Callable, fetched: Call
     assert (manifest["source"], manifest["sample"], manifest["digest"]) == (url, False, digest_of(POSTS))
 
 
-def test_a_url_that_gives_a_web_page_is_refused(fetched: Callable, serve: Callable) -> None:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.end_headers()
-        request.wfile.write(b"<!DOCTYPE html><p>Sign in")
+def test_a_url_is_asked_once_and_again_only_when_its_answer_was_no_corpus(
+    pack: Callable, fetched: Callable, serve: Callable
+) -> None:
+    good = pack("corpus.zip", POSTS).read_bytes()
+    answers = [b"<!DOCTYPE html><p>Sign in", good]
+    asked: list[str] = []
 
-    with pytest.raises(Stop, match=r"is not a whole \.tar\.gz or \.zip archive"):
-        fetched(serve(answer))
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        content = answers[len(asked)]
+        asked.append(request.path)
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    url = serve(answer) + "/corpus.zip"
+    with pytest.raises(Stop, match=rf"^{url} is not a whole \.tar\.gz or \.zip archive"):
+        fetched(url)
+
+    first = fetched(url)
+    again = fetched(url, digest_of(POSTS))
+
+    assert again == first
+    assert len(asked) == 2
 
 
 def test_the_right_digest_passes_and_a_wrong_one_does_not(pack: Callable, fetched: Callable) -> None:

@@ -99,6 +99,12 @@ def test_a_post_whose_twin_is_in_test_leaves_training(rows_of: Callable) -> None
     assert report()["duplicates_dropped"]["in_test_too"] == 1
 
 
+def test_case_and_blanks_make_no_other_post(rows_of: Callable) -> None:
+    rows = rows_of([*TRAIN, ("train", "a", "The  twin\n"), ("test", "a", "the twin"), *TEST])
+
+    assert "The  twin\n" not in texts(rows["train"]) + texts(rows["validation"])
+
+
 def test_it_leaves_training_under_another_label_too(rows_of: Callable) -> None:
     rows = rows_of([*TRAIN, ("train", "b", "twin"), ("test", "a", "twin"), *TEST])
 

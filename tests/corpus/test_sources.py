@@ -316,3 +316,23 @@ def test_what_may_be_secret_in_a_url_is_not_part_of_its_name(tmp_path: Path) -> 
 
     assert source.name == "https://127.0.0.1:8000/posts.zip"
     assert source.where == url
+
+
+def test_files_that_are_no_posts_are_counted_and_one_is_named(
+    pack: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = {"train/java/1.md": b"x", "train/java/deep/2.txt": b"x", "test/TOP.txt": b"x"}
+    unseen = {"README.md": b"x", "train/java/.DS_Store": b"x"}
+    for name in ("corpus", "corpus.tar.gz", "corpus.zip"):
+        pack(name, POSTS | others | unseen)
+
+        assert dict(members(located(tmp_path, name))) == POSTS
+
+        said = capsys.readouterr().out
+        assert "passed over 3 files" in said
+        assert any(repr(other) in said for other in others)
+
+
+def test_what_is_no_url_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match="which is no URL"):
+        located(tmp_path, "http://[bad")
