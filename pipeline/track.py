@@ -39,7 +39,7 @@ def main() -> None:
 
 def track(everything: params.Params) -> None:
     client, experiment = store.connect(everything.track.experiment)
-    key, digest = result_key(everything), result_digest()
+    key, digest, measured = result_key(everything), result_digest(), figures()
     # The digest, too: another machine or other versions of the libraries make another result of the same inputs.
     for done in runs.find(client, experiment, key, "complete"):
         if done.data.tags.get(DIGEST) == digest:
@@ -50,7 +50,7 @@ def track(everything: params.Params) -> None:
     run_id = run.info.run_id
     with told(), mlflow.start_run(run_id=run_id):
         runs.log_history(client, run_id, missing_history(client, run_id))
-        mlflow.log_metrics(figures())
+        mlflow.log_metrics(measured)
         for name in FILES:
             mlflow.log_artifact(str(REPORTS / name))
         for model in ("gru", "baseline"):

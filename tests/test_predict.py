@@ -4,42 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-
-from pipeline.corpus.tokenizer import fit
-from pipeline.nn import evidence
-
-# Each known word speaks for one label, so that every answer is plain.
-SPEAKS_FOR = {"banana": 0, "dict": 1}
-LABELS = ["fruit", "pythön"]
-
-
-@pytest.fixture
-def models(workspace: Path) -> None:
-    """`models/` with a hand-made classifier: each token adds its vote, and a softmax makes them probabilities."""
-    Path("models").mkdir()
-    tokenizer = fit(SPEAKS_FOR, vocabulary=10, max_tokens=100)
-    tokenizer.save("models/tokenizer.json")
-    nothing = evidence.Evidence(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32), np.zeros(0, np.int64))
-    evidence.save(nothing, Path("models/evidence.safetensors"))
-    votes = np.zeros((tokenizer.get_vocab_size(), len(LABELS)), np.float32)
-    for word, label in SPEAKS_FOR.items():
-        votes[tokenizer.token_to_id(word), label] = 2
-    constants = [numpy_helper.from_array(votes, "votes"), numpy_helper.from_array(np.array([1]), "time")]
-    nodes = [
-        helper.make_node("Gather", ["votes", "ids"], ["each"]),
-        helper.make_node("ReduceSum", ["each", "time"], ["sum"], keepdims=0),
-        helper.make_node("Softmax", ["sum"], ["probabilities"], axis=-1),
-    ]
-    ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "time"])
-    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])
-    graph = helper.make_graph(nodes, "votes", [ids], [probabilities], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, {"labels": json.dumps(LABELS), "made_with": "{}"})
-    onnx.save(model, "models/model.onnx")
 
 
 def test_texts_and_files_are_answered_in_their_order(models: None, run: Callable) -> None:
