@@ -19,7 +19,7 @@ lint: setup      ## check style and types
 	@ruff check . && ruff format --check . && mypy
 
 ui: setup        ## look at the runs in MLflow, on http://127.0.0.1:5000
-	@mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --default-artifact-root mlartifacts
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --default-artifact-root mlartifacts
 
 setup: .venv/installed
 
