@@ -3,8 +3,9 @@
     python -m pipeline.vectorize
 
 `models/tokenizer.json` is the file that serves, too. `data/ids/` holds train and validation as Parquet tables with the
-columns id, tokens (int32, not padded: `train` pads each batch to its longest post) and label (index into
-`labels.json`). Test posts are not looked at here.
+columns id, tokens (int32, not padded: `train` pads each batch to its longest post), characters (a byte each, see
+`pipeline.corpus.ngrams`), ends (where among the characters each token ends) and label (index into `labels.json`). Test
+posts are not looked at here.
 """
 
 import json
@@ -15,7 +16,8 @@ from tokenizers import Tokenizer
 
 from pipeline import params, stage
 from pipeline.corpus import tables
-from pipeline.corpus.tokenizer import encode, fit
+from pipeline.corpus.tokenizer import PADDING, UNKNOWN, encode, fit
+from pipeline.stage import Stop
 
 SPLIT = Path("data/split")
 OUT = Path("data/ids")
@@ -26,7 +28,8 @@ def main() -> None:
     section = params.load().vectorize
     train = SPLIT / "train.parquet"
     texts = (text for batch in tables.read(train, ["text"]) for text in batch["text"])
-    tokenizer = fit(texts, section.vocabulary, section.max_tokens)
+    tokenizer = fit(texts, section.tokenizer, section.vocabulary, section.max_tokens)
+    check(tokenizer, section)
     labels = sorted(set(tables.column(train, "label")))
 
     TOKENIZER.parent.mkdir(exist_ok=True)
@@ -38,11 +41,32 @@ def main() -> None:
     print(f"vectorize: {tokenizer.get_vocab_size():,} tokens in the vocabulary")
 
 
+def check(tokenizer: Tokenizer, section: params.Vectorize) -> None:
+    """Raises Stop when there is nothing to learn from, or `bpe` met more characters than it may have tokens."""
+    size = tokenizer.get_vocab_size()
+    if size == len([PADDING, UNKNOWN]):
+        raise Stop(
+            f"the training posts hold no token (vectorize.tokenizer is {section.tokenizer}); "
+            "give fetch.source posts with text, or choose another tokenizer"
+        )
+    if size > section.vocabulary:
+        raise Stop(
+            f"vectorize.vocabulary is {section.vocabulary}, but the characters of the training posts alone are {size} "
+            f"tokens for {section.tokenizer}; set it to more, or choose another tokenizer"
+        )
+
+
 def rows(path: Path, tokenizer: Tokenizer, labels: list[str]) -> Iterator[dict]:
     for batch in tables.read(path, ["id", "text", "label"]):
         encoded = encode(tokenizer, batch["text"])
-        for id, tokens, label in zip(batch["id"], encoded, batch["label"], strict=True):
-            yield {"id": id, "tokens": tokens, "label": labels.index(label)}
+        for id, post, label in zip(batch["id"], encoded, batch["label"], strict=True):
+            yield {
+                "id": id,
+                "tokens": post.ids,
+                "ends": post.ends,
+                "characters": post.characters.tobytes(),
+                "label": labels.index(label),
+            }
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from pipeline import vectorize
 from pipeline.corpus import tables
 from pipeline.corpus.tokenizer import UNKNOWN
+from pipeline.stage import Stop
 
 TRAIN = [("a", "Sort the dict"), ("b", "sort; the list")]
 VALIDATION = [("b", "sort unseenword"), ("a", "")]
@@ -92,16 +93,58 @@ def test_a_long_post_is_cut_and_the_vocabulary_is_bounded(vectorized: Callable, 
     assert Tokenizer.from_file("models/tokenizer.json").get_vocab_size() == 4
 
 
-def test_processes_with_other_hash_seeds_write_the_same_bytes_where_frequencies_tie(
-    workspace: Path, set_params: Callable, run: Callable
+@pytest.mark.parametrize(
+    ("kind", "tokens"),
+    [
+        ("code", ["sort", "<", "b", ">", "the", "<", "/", "b", ">", "dict", "."]),
+        ("words", ["sort", "the", "dict"]),
+        ("bpe", ["▁sort", "<", "▁b", ">", "▁the", "<", "/", "▁b", ">", "▁dict", "."]),
+    ],
+)
+def test_the_parameter_chooses_the_kind_of_tokens(
+    vectorized: Callable, set_params: Callable, kind: str, tokens: list[str]
 ) -> None:
-    set_params(vectorize={"vocabulary": 500})
+    set_params(vectorize={"tokenizer": kind})
+
+    vectorized(train=[("a", "Sort <b>the</b> dict."), ("b", "")])
+
+    assert tokens_of("train") == [tokens, [UNKNOWN]]
+
+
+@pytest.mark.parametrize("kind", ["code", "words", "bpe"])
+def test_training_posts_without_a_token_are_refused_and_nothing_is_written(
+    vectorized: Callable, set_params: Callable, kind: str
+) -> None:
+    set_params(vectorize={"tokenizer": kind})
+
+    with pytest.raises(Stop, match=rf"^the training posts hold no token \(vectorize\.tokenizer is {kind}\); give "):
+        vectorized(train=[("a", ""), ("b", " \n")])
+
+    assert {path.name for path in Path().iterdir()} == {"params.yaml", "data"}
+    assert [path.name for path in Path("data").iterdir()] == ["split"]
+
+
+def test_a_vocabulary_too_small_for_the_characters_is_refused(vectorized: Callable, set_params: Callable) -> None:
+    set_params(vectorize={"tokenizer": "bpe", "vocabulary": 6})  # [PAD], [UNK], ▁, a, b, c and ;
+
+    with pytest.raises(Stop, match=r"^vectorize\.vocabulary is 6, but the characters .* 7 tokens for bpe; set it"):
+        vectorized(train=[("a", "ab;"), ("b", "c")])
+
+    assert not Path("models").exists()
+
+
+@pytest.mark.parametrize("kind", ["code", "words", "bpe"])
+def test_processes_with_other_hash_seeds_write_the_same_bytes_where_frequencies_tie(
+    workspace: Path, set_params: Callable, run: Callable, kind: str
+) -> None:
+    set_params(vectorize={"tokenizer": kind, "vocabulary": 500})
     words = [hashlib.sha256(str(n).encode()).hexdigest()[:8] for n in range(1000)]
     write(train=[("a", " ".join(words)), ("b", " ".join(reversed(words)))])
 
     made = []
-    for seed in ("1", "2"):
-        assert run("pipeline.vectorize", env={"PYTHONHASHSEED": seed}).returncode == 0
+    for seed, parallel in (("1", "true"), ("2", "false")):
+        environment = {"PYTHONHASHSEED": seed, "TOKENIZERS_PARALLELISM": parallel}
+        assert run("pipeline.vectorize", env=environment).returncode == 0
         made.append(files())
 
     assert made[0] == made[1]

@@ -10,7 +10,15 @@ import pyarrow.parquet as pq
 
 POSTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("split", pa.string())])
 SPLIT = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string())])
-IDS = pa.schema([("id", pa.string()), ("tokens", pa.list_(pa.int32())), ("label", pa.int32())])
+IDS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("tokens", pa.list_(pa.int32())),
+        ("ends", pa.list_(pa.int32())),
+        ("characters", pa.binary()),
+        ("label", pa.int32()),
+    ]
+)
 
 BATCH = 4096  # rows
 

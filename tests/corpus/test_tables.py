@@ -10,13 +10,13 @@ from pipeline.corpus import tables
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     rows = [
-        {"id": "train/a/0.txt", "tokens": [3, 1, 2], "label": 0},
-        {"id": "train/a/1.txt", "tokens": [2**31 - 1], "label": 1},
+        {"id": "train/a/0.txt", "tokens": [3, 1, 2], "ends": [1, 2, 4], "characters": b"a\x00\xff\n", "label": 0},
+        {"id": "train/a/1.txt", "tokens": [2**31 - 1], "ends": [0], "characters": b"", "label": 1},
     ]
 
     tables.write(tmp_path / "ids.parquet", tables.IDS, rows)
 
-    (batch,) = tables.read(tmp_path / "ids.parquet", ["id", "tokens", "label"])
+    (batch,) = tables.read(tmp_path / "ids.parquet", ["id", "tokens", "ends", "characters", "label"])
     assert [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)] == rows
 
 

@@ -1,57 +1,229 @@
-"""The tokenizer: words and punctuation marks, the most frequent ones, from the fitted texts alone."""
+"""The tokenizer: the most frequent tokens of the fitted texts alone, of the kind that was asked for."""
 
+import re
+import string
+from collections import Counter
+from pathlib import Path
+
+import pytest
 from tokenizers import Tokenizer
 
-from pipeline.corpus.tokenizer import PADDING, UNKNOWN, encode, fit
+from pipeline.corpus import sources
+from pipeline.corpus.tokenizer import PADDING, START, UNKNOWN, encode, fit
+
+KINDS = ["code", "words", "bpe"]
+# Tags, broken tags, capitals and blanks beyond ASCII, signs that are punctuation to Unicode alone, nothing at all.
+TRICKY = [
+    "<p>Don't <b>PANIC</b>!</p>\n",
+    "a<br/>b < c > d <e\nf> <> << g >> h <i",
+    "foo_bar.baz(x1)\t->\r\nqux\x0b\x0cquux\x1cone\x1f\x00",
+    "É İ ẞ \u017f \u212a ΑΣ é\u0301",
+    "no\xa0break\u3000wide\u2028line\x85next\u200bzero\ufeffmark",
+    "“quoted” \u2013 don\u2019t … ¿qué? ² ① ▁under▁",
+    "[PAD] [UNK] pad unk",
+    "... !?",
+    " \t ",
+    "",
+]
 
 
-def tokens(tokenizer: Tokenizer, text: str) -> list[str | None]:
-    (ids,) = encode(tokenizer, [text])
-    return [tokenizer.id_to_token(id) for id in ids]
+def ids_of(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    return [encoded.ids.tolist() for encoded in encode(tokenizer, texts)]
 
 
-def test_words_and_every_punctuation_mark_are_tokens_in_lower_case() -> None:
-    text = "Foo_bar->baz(x1);  é!=É\n"
-    tokenizer = fit([text], vocabulary=100, max_tokens=100)
-
-    assert tokens(tokenizer, text) == ["foo_bar", "-", ">", "baz", "(", "x1", ")", ";", "é", "!", "=", "é"]
+def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
+    (ids,) = ids_of(tokenizer, [text])
+    return [str(tokenizer.id_to_token(id)) for id in ids]
 
 
-def test_padding_is_0_and_unknown_is_1() -> None:
-    tokenizer = fit(["some text"], vocabulary=100, max_tokens=100)
+def vocabulary_of(tokenizer: Tokenizer) -> list[str]:
+    return [str(tokenizer.id_to_token(id)) for id in range(tokenizer.get_vocab_size())]
+
+
+# Every kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_is_0_and_unknown_is_1(kind: str) -> None:
+    tokenizer = fit(["some text"], kind, vocabulary=100, max_tokens=100)
 
     assert (tokenizer.token_to_id(PADDING), tokenizer.token_to_id(UNKNOWN)) == (0, 1)
-    assert tokens(tokenizer, "some other text") == ["some", UNKNOWN, "text"]
 
 
-def test_the_most_frequent_tokens_are_kept_and_ties_go_by_the_token() -> None:
-    tokenizer = fit(["d d c b a", "e e e"], vocabulary=6, max_tokens=100)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_text_is_cut_at_its_end(kind: str) -> None:
+    tokenizer = fit(["a b c d"], kind, vocabulary=100, max_tokens=3)
 
-    assert [tokenizer.id_to_token(id) for id in range(6)] == [PADDING, UNKNOWN, "e", "d", "a", "b"]
-    assert tokenizer.get_vocab_size() == 6
-
-
-def test_a_long_text_is_cut_at_its_end() -> None:
-    tokenizer = fit(["a b c d"], vocabulary=100, max_tokens=3)
-
-    assert tokens(tokenizer, "d c b a") == ["d", "c", "b"]
+    assert [token.strip(START) for token in tokens(tokenizer, "d c b a")] == ["d", "c", "b"]
 
 
-def test_a_text_without_tokens_is_one_unknown_token() -> None:
-    tokenizer = fit(["a"], vocabulary=100, max_tokens=3)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_without_tokens_is_one_unknown_token(kind: str) -> None:
+    tokenizer = fit(["a"], kind, vocabulary=100, max_tokens=3)
 
-    assert list(encode(tokenizer, ["", " \n\t", "a"])) == [[1], [1], [2]]
-
-
-def test_text_that_looks_like_a_special_token_is_text() -> None:
-    tokenizer = fit(["[ pad ] unk"], vocabulary=100, max_tokens=100)
-
-    assert tokens(tokenizer, "[PAD] [UNK]") == ["[", "pad", "]", "[", "unk", "]"]
+    assert ids_of(tokenizer, ["", " \n\t"]) == [[1], [1]]
+    assert UNKNOWN not in tokens(tokenizer, "a")
 
 
-def test_a_tokenizer_that_was_saved_gives_the_same_ids() -> None:
-    tokenizer = fit(["if a < b: return c"], vocabulary=8, max_tokens=5)
-    again = Tokenizer.from_str(tokenizer.to_str())
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("code", ["[", "pad", "]", "[", "unk", "]"]),
+        ("words", ["pad", "unk"]),
+        ("bpe", ["[", "▁pad", "]", "[", "▁unk", "]"]),
+    ],
+)
+def test_text_that_looks_like_a_special_token_is_text(kind: str, expected: list[str]) -> None:
+    text = "[PAD] [UNK]"
 
-    texts = ["if B < a", "", "return x; return y"]
-    assert list(encode(again, texts)) == list(encode(tokenizer, texts))
+    assert tokens(fit(["[ pad ] unk"], kind, vocabulary=100, max_tokens=100), text) == expected
+    assert tokens(fit([text, text], kind, vocabulary=100, max_tokens=100), text) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tokenizer_that_was_saved_gives_the_same_ids(kind: str, tmp_path: Path) -> None:
+    tokenizer = fit(TRICKY[:4], kind, vocabulary=30, max_tokens=12)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+
+    again = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+
+    assert ids_of(again, TRICKY) == ids_of(tokenizer, TRICKY)
+
+
+# code
+
+
+def test_code_has_words_and_every_punctuation_mark_in_lower_case() -> None:
+    text = "Foo_bar->baz(x1);  é!=É\n<b>Don't\xa0stop</b>"
+    tokenizer = fit([text], "code", vocabulary=100, max_tokens=100)
+
+    assert " ".join(tokens(tokenizer, text)) == "foo_bar - > baz ( x1 ) ; é ! = é < b > don ' t stop < / b >"
+
+
+def test_code_keeps_the_most_frequent_tokens_and_ties_go_by_the_token() -> None:
+    tokenizer = fit(["d d c b a", "e e e"], "code", vocabulary=6, max_tokens=100)
+
+    assert vocabulary_of(tokenizer) == [PADDING, UNKNOWN, "e", "d", "a", "b"]
+
+
+# words
+
+
+def test_words_are_without_tags_and_punctuation() -> None:
+    text = "<p>Don't\tuse foo_bar.Baz();</p><br>\nÉ É,\xa0é -- <b>x</b>y"
+    tokenizer = fit([text], "words", vocabulary=100, max_tokens=100)
+
+    assert tokens(tokenizer, text) == ["dont", "use", "foobarbaz", "É", "É\xa0é", "xy"]
+
+
+def test_words_are_those_of_keras() -> None:
+    assert differing(TRICKY) == []
+
+
+def test_words_keep_other_ties_than_keras() -> None:
+    texts = ["c c a b", "d c d."]
+
+    assert vocabulary_of(fit(texts, "words", vocabulary=5, max_tokens=100))[2:] == ["c", "d", "a"]
+    assert vocabulary_of_keras(texts, max_tokens=5)[2:] == ["c", "d", "b"]
+
+
+def test_words_of_all_real_posts_are_those_of_keras(archive: Path) -> None:
+    assert differing(list(posts_of(archive).values())) == []
+
+
+def test_words_of_real_training_posts_are_those_that_keras_keeps_but_for_ties(archive: Path) -> None:
+    texts = [text for path, text in posts_of(archive).items() if path.startswith("train/")]
+    everything = fit(texts, "words", vocabulary=1_000_000, max_tokens=1_000_000)
+    counts = Counter(everything.id_to_token(id) for ids in ids_of(everything, texts) for id in ids)
+
+    ours = vocabulary_of(fit(texts, "words", vocabulary=10_000, max_tokens=150))[2:]
+    theirs = vocabulary_of_keras(texts, max_tokens=10_000)[2:]
+
+    assert len(ours) == 9_998
+    assert [counts[token] for token in ours] == [counts[token] for token in theirs]
+    assert {counts[token] for token in {*ours} ^ {*theirs}} <= {counts[ours[-1]]}
+
+
+def posts_of(archive: Path) -> dict[str, str]:
+    source = sources.Source("archive", archive.name, archive)
+    return {path: text.decode() for path, text in sorted(sources.members(source))}
+
+
+def differing(texts: list[str]) -> list[int]:
+    """The texts, by number alone, whose tokens are others than Keras'."""
+    from pipeline.nn.quiet import tf  # here, as TensorFlow takes seconds to import
+
+    tokenizer = fit(texts, "words", vocabulary=1_000_000, max_tokens=1_000_000)
+    # The tokens before they are looked up: a layer that knows all of them takes half a minute to make.
+    theirs = text_vectorization()._preprocess(tf.constant(texts)).to_list()
+    return [
+        n
+        for n, (ids, words) in enumerate(zip(ids_of(tokenizer, texts), theirs, strict=True))
+        if [tokenizer.id_to_token(id) for id in ids] != ([word.decode() for word in words] or [UNKNOWN])
+    ]
+
+
+def vocabulary_of_keras(texts: list[str], max_tokens: int) -> list[str]:
+    from pipeline.nn.quiet import tf
+
+    layer = text_vectorization(max_tokens=max_tokens)
+    layer.adapt(tf.data.Dataset.from_tensor_slices(texts).batch(512))
+    return layer.get_vocabulary()
+
+
+def text_vectorization(**options):
+    """Keras' layer with the tutorial's standardization."""
+    from pipeline.nn.quiet import keras, tf
+
+    def remove_br(text):
+        stripped = tf.strings.strip(tf.strings.lower(text))
+        without_tags = tf.strings.regex_replace(stripped, "<[^>]+>", "")
+        return tf.strings.regex_replace(without_tags, f"[{re.escape(string.punctuation)}]", "")
+
+    return keras.layers.TextVectorization(standardize=remove_br, **options)
+
+
+# bpe
+
+
+def test_bpe_has_frequent_words_whole_and_others_in_pieces() -> None:
+    tokenizer = fit(["hash map " * 9, "hash hush mop"], "bpe", vocabulary=17, max_tokens=100)
+
+    assert tokens(tokenizer, "Hash hashMap\tMAP") == ["▁hash", "▁hash", "m", "ap", "▁map"]
+
+
+def test_bpe_has_every_punctuation_mark_by_itself() -> None:
+    text = "<p>Foo_bar->baz('x1');;</p>\xa0É"
+    tokenizer = fit([text] * 3, "bpe", vocabulary=100, max_tokens=100)
+
+    assert " ".join(tokens(tokenizer, text)) == "< ▁p > ▁foo_bar - > ▁baz ( ' ▁x1 ' ) ; ; < / ▁p > ▁é"
+
+
+def test_bpe_pieces_put_together_give_the_words() -> None:
+    words = ["concurrent", "hash", "map", "éclair", "x1", "foo_bar", "naïve", "日本"]
+    text = " ".join(words)
+    tokenizer = fit([text, "hash map hash"], "bpe", vocabulary=45, max_tokens=100)
+
+    pieces = tokens(tokenizer, text)
+
+    assert len(words) < len(pieces) < len(text)
+    assert "".join(pieces).split(START) == ["", *words]
+
+
+def test_bpe_knows_no_character_that_it_was_not_fitted_on() -> None:
+    tokenizer = fit(["ab ab;"], "bpe", vocabulary=100, max_tokens=100)
+
+    assert tokens(tokenizer, "ab? abcb; é☃") == ["▁ab", UNKNOWN, "▁ab", UNKNOWN, "b", ";", START, UNKNOWN, UNKNOWN]
+
+
+def test_bpe_takes_its_own_mark_in_a_text_for_punctuation() -> None:
+    text = "▁a▁▁b ▁"
+    tokenizer = fit([text], "bpe", vocabulary=100, max_tokens=100)
+
+    assert tokens(tokenizer, text) == ["▁", "▁a", "▁", "▁", "▁b", "▁"]
+
+
+def test_bpe_is_no_larger_than_asked_for() -> None:
+    tokenizer = fit(["hash map concurrent"], "bpe", vocabulary=20, max_tokens=100)
+
+    assert tokenizer.get_vocab_size() == 20
