@@ -2,7 +2,7 @@
 
     python -m pipeline.baseline
 
-Writes `models/baseline.parquet` (see `pipeline.linear`) and its validation figures as `reports/baseline.json`.
+Writes `models/baseline.safetensors` (see `pipeline.linear`) and its validation figures as `reports/baseline.json`.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from pipeline import linear, params, stage
@@ -17,32 +18,34 @@ from pipeline.corpus import tables
 from pipeline.report import metrics
 
 SPLIT = Path("data/split")
-OUT = Path("models/baseline.parquet")
+OUT = Path("models/baseline.safetensors")
 REPORT = Path("reports/baseline.json")
 
 
 def main() -> None:
     section = params.load().baseline
     train, validation = SPLIT / "train.parquet", SPLIT / "validation.parquet"
-    labels = tables.column(train, "label")
-    model = linear.fit(tables.column(train, "text"), labels, section)
+    names = sorted(set(tables.column(train, "label")))
+    labels, actual = (
+        np.array([names.index(label) for label in tables.column(p, "label")]) for p in (train, validation)
+    )
+    model = linear.fit(tables.column(train, "text"), labels, len(names), section)
 
     # An SVM gives no probabilities. One number, fitted on validation, makes its scores into some.
-    scores = linear.scores(model, tables.column(validation, "text"))
-    names = sorted(set(labels))
-    actual = np.array([names.index(label) for label in tables.column(validation, "label")])
+    scores = linear.scores(model, tables.column(validation, "text")).astype(float)
     sharpness = minimize_scalar(
-        lambda x: log_loss(actual, linear.probabilities(scores, x).astype(float), labels=range(len(names))),
+        lambda x: log_loss(actual, softmax(x * scores, axis=1), labels=range(len(names))),
         bounds=(0.1, 50), method="bounded",
     ).x  # fmt: skip
-    sharpness = round(float(sharpness), 3)
+    model = model._replace(sharpness=round(float(sharpness), 3))
 
     OUT.parent.mkdir(exist_ok=True)
-    linear.save(model, sharpness, OUT)
-    figures = metrics.figures(actual, linear.probabilities(scores, sharpness))
+    linear.save(model, OUT)
+    figures = metrics.figures(actual, softmax(model.sharpness * scores, axis=1))
+    count = len(model.words.ngrams) + len(model.characters.ngrams) - 2
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps({"ngrams": model.num_rows - 1, "validation": figures}, indent=2) + "\n")
-    print(f"baseline: {model.num_rows - 1:,} n-grams, validation accuracy {figures['accuracy']:.3f}")
+    REPORT.write_text(json.dumps({"ngrams": count, "validation": figures}, indent=2) + "\n")
+    print(f"baseline: {count:,} n-grams, validation accuracy {figures['accuracy']:.3f}")
 
 
 if __name__ == "__main__":
