@@ -1,10 +1,11 @@
-"""Stage 6, evaluate: the one look at the test split, for the GRU and the baseline alike.
+"""Stage 6, evaluate: the one look at the test split, for the classifier and the baseline alike.
 
     python -m pipeline.evaluate
 
-The GRU is asked by way of the files that serve (`models/tokenizer.json`, `models/model.onnx`), so the figures are those
-of what is shipped. `reports/metrics.json` holds them; `reports/gru/` and `reports/baseline/` hold each model's
-classification report, confusion matrix and predictions per post.
+The classifier is asked by way of the files that serve, so the figures are those of what is shipped; `network` is its
+recurrent network alone, without the linear model's share. `reports/metrics.json` holds the figures;
+`reports/classifier/` and `reports/baseline/` hold each model's classification report, confusion matrix and predictions
+per post.
 """
 
 import csv
@@ -37,17 +38,21 @@ def main() -> None:
     about = f"{len(ids):,} test posts of {corpus['source']}"
     if corpus["sample"]:
         about += ", a corpus for trying out"
+    answers = {
+        "classifier": classifier.probabilities(texts),
+        "baseline": linear.probabilities(linear.load((MODELS / "baseline.safetensors").read_bytes()), texts),
+    }
     result: dict = {"posts": len(ids)}
-    for model, probabilities in {
-        "gru": classifier.probabilities(texts),
-        "baseline": linear.predict(MODELS / "baseline.parquet", texts),
-    }.items():
+    for model, probabilities in answers.items():
         result[model] = metrics.figures(actual, probabilities)
         folder = REPORTS / model
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write_report(folder, actual, probabilities, labels, f"{model}, {about}")
         write_predictions(folder / "predictions.csv", ids, actual, probabilities, labels)
+    if classifier.linear:
+        result["network"] = metrics.figures(actual, classifier.network(texts))
+    result["mcnemar"] = metrics.mcnemar(actual, *answers.values())
     (REPORTS / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     print(f"evaluate: {about}")
 

@@ -1,9 +1,9 @@
 """params.yaml, typed and strict: one section per stage, unknown keys refused."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -30,30 +30,58 @@ class Split(Section):
 
 
 class Vectorize(Section):
+    tokenizer: Literal["words", "code", "bpe"]
     vocabulary: int = Field(ge=3, le=1_000_000)
     max_tokens: int = Field(ge=1, le=100_000)
 
 
 class Baseline(Section):
-    ngrams: int = Field(ge=1, le=5)
+    ngrams: int = Field(ge=1, le=3)
     min_posts: int = Field(ge=1)
+    character_min_posts: int = Field(ge=1)
     C: float = Field(gt=0)
 
 
 class Train(Section):
     seed: int = Field(ge=0, lt=2**32)
+
     embedding: int = Field(ge=1, le=4096)
-    embedding_dropout: float = Field(ge=0, lt=1)
+    vectors: Literal["random", "posts"]
     ngrams: int = Field(ge=0, le=3)
     ngram_min_posts: int = Field(ge=1)
-    ngram_dropout: float = Field(ge=0, lt=1)
+    character_ngrams: bool
+    character_min_posts: int = Field(ge=1)
+    cell: Literal["gru", "lstm", "rnn"]
+    reset_after: bool
+    layers: int = Field(ge=1, le=16)
+    bidirectional: bool
     units: int = Field(ge=1, le=4096)
+    mask: bool
+    pooling: Literal["last", "max", "mean", "max_mean", "attention"]
+    wide: bool
+
+    word_dropout: float = Field(ge=0, lt=1)
+    embedding_dropout: float = Field(ge=0, lt=1)
+    spatial_dropout: float = Field(ge=0, lt=1)
+    ngram_dropout: float = Field(ge=0, lt=1)
+    recurrent_dropout: float = Field(ge=0, lt=1)
     dropout: float = Field(ge=0, lt=1)
     label_smoothing: float = Field(ge=0, lt=1)
+
+    optimizer: Literal["adam", "rmsprop"]
     learning_rate: float = Field(gt=0, le=1)
+    schedule: Literal["constant", "cosine"]
+    clip_norm: float | None = Field(gt=0)
+    weight_averaging: float = Field(ge=0, lt=1)
     batch: int = Field(ge=1, le=65_536)
     epochs: int = Field(ge=1, le=10_000)
-    patience: int = Field(ge=1, le=10_000)
+    patience: int | None = Field(ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def combinations(self) -> Self:
+        if not self.reset_after and self.cell != "gru":
+            raise ValueError(f"reset_after: false is a kind of GRU, and cell is {self.cell}; set reset_after to true")
+        return self
 
 
 class Track(Section):
@@ -106,5 +134,7 @@ def sentence(error: ValidationError) -> str:
         return f"{key} is missing"
     if first["type"] == "model_type":
         return f"{key} should be a section of keys and values, not {first['input']!r}"
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}"
     allowed = first["msg"].removeprefix("Input ").removeprefix("String ")
     return f"{key} is {first['input']!r}, but {allowed}"

@@ -23,6 +23,7 @@ from pipeline.stage import Stop
 MODELS = Path("models")
 REPORTS = Path("reports")
 FILES = ["split.json", "metrics.json", "train.json", "baseline.json", "history.csv"]
+FILES += ["gradients.csv", "gradients.png"]
 DIGEST = "result.digest"
 
 
@@ -53,7 +54,7 @@ def track(everything: params.Params) -> None:
         mlflow.log_metrics(measured)
         for name in FILES:
             mlflow.log_artifact(str(REPORTS / name))
-        for model in ("gru", "baseline"):
+        for model in ("classifier", "baseline"):
             mlflow.log_artifacts(str(REPORTS / model), model)
         models.log_model(MODELS)
         mlflow.set_tags({DIGEST: digest, runs.STATE: "complete"})
@@ -65,6 +66,7 @@ def result_digest() -> str:
     files = [
         REPORTS / "metrics.json",
         MODELS / "model.onnx",
+        MODELS / "baseline.safetensors",
         MODELS / "evidence.safetensors",
         MODELS / "tokenizer.json",
     ]
@@ -83,11 +85,14 @@ def figures() -> dict[str, float]:
     """The test figures, named `test_accuracy` and `baseline_test_accuracy` and so on, and validation's likewise."""
     test = json.loads((REPORTS / "metrics.json").read_text())
     trained, baseline = (json.loads((REPORTS / f"{name}.json").read_text()) for name in ("train", "baseline"))
-    named = {"test": test["gru"], "baseline_test": test["baseline"]}
+    named = {"test": test["classifier"], "baseline_test": test["baseline"]}
     named |= {"validation": trained["validation"], "baseline_validation": baseline["validation"]}
+    if "network" in test:
+        named |= {"network_test": test["network"], "network_validation": trained["network_validation"]}
     result = {f"{prefix}_{name}": value for prefix, values in named.items() for name, value in values.items()}
     return result | {
         "test_posts": test["posts"],
+        "mcnemar_p": test["mcnemar"]["p"],
         "parameters": trained["parameters"],
         "best_epoch": trained["best_epoch"],
     }

@@ -1,4 +1,4 @@
-"""Logging the model of a run: the ONNX file and the tokenizer, served by the same code as `pipeline.predict`."""
+"""Logging the model of a run: the ONNX file and its companions, served by the same code as `pipeline.predict`."""
 
 import importlib.metadata
 import shutil
@@ -10,16 +10,16 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from pipeline.nn.serving import FILES, Classifier
+from pipeline.nn.serving import Classifier
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent
 # All of this repository that serving imports; it travels with the model.
 CODE = [
-    *("__init__.py", "stage.py", "corpus/__init__.py", "corpus/tokenizer.py"),
-    *("nn/__init__.py", "nn/batches.py", "nn/evidence.py", "nn/serving.py"),
+    *("__init__.py", "stage.py", "linear.py", "corpus/__init__.py", "corpus/ngrams.py"),
+    *("corpus/tokenizer.py", "nn/__init__.py", "nn/batches.py", "nn/evidence.py", "nn/serving.py"),
 ]
-NEEDS = ["mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "safetensors", "tokenizers"]
+NEEDS = ["mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "safetensors", "scipy", "tokenizers"]
 EXAMPLE = pd.DataFrame(
     {"text": ["how do i sort a dict by value", "undefined is not a function when i click the button"]}
 )
@@ -27,12 +27,13 @@ EXAMPLE = pd.DataFrame(
 
 def log_model(models: Path) -> None:
     """Log `models/` as the model `model` of the active run, with signature, input example and pinned requirements."""
-    labels = Classifier(models).labels
+    classifier = Classifier(models)
+    labels = classifier.labels
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "label")]
     outputs += [ColSpec(DataType.double, f"probability_{label}") for label in labels]
     with tempfile.TemporaryDirectory() as temporary:
         code, files = Path(temporary, PACKAGE.name), Path(temporary, "models")
-        for source, target, names in ((PACKAGE, code, CODE), (models, files, FILES)):
+        for source, target, names in ((PACKAGE, code, CODE), (models, files, classifier.files)):
             for name in names:
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, target / name)

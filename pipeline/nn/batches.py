@@ -1,43 +1,77 @@
 """Batches of posts of about one length, so that little of what the GRU computes is padding."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.corpus.ngrams import join
+from pipeline.corpus.tokenizer import Encoded
+
 
 @dataclass(frozen=True)
 class Ids:
-    """Encoded posts: post `i` is `tokens[starts[i] : starts[i + 1]]`, with label `labels[i]`."""
+    """Encoded posts, one after the other.
+
+    Post `i` is `tokens[starts[i] : starts[i + 1]]`, with label `labels[i]`, and the symbols of its text (see
+    `pipeline.corpus.ngrams`) are `characters[character_starts[i] : character_starts[i + 1]]`.
+    """
 
     tokens: np.ndarray  # int32 [all tokens]
+    ends: np.ndarray  # int64 [all tokens]: where in `characters` each token ends
     starts: np.ndarray  # int64 [posts + 1]
+    characters: np.ndarray  # uint8 [all characters]
+    character_starts: np.ndarray  # int64 [posts + 1]
     labels: np.ndarray  # int [posts]
-    evidence: np.ndarray  # float32 [all tokens, evidence], see `pipeline.nn.evidence`; evidence may be 0
+    evidence: np.ndarray  # float32 [all tokens, columns], see `pipeline.nn.evidence`; there may be no column
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
+def make(encoded: Iterable[Encoded], labels: Sequence[int] | np.ndarray) -> Ids:
+    """Posts put together, without evidence yet."""
+    ids, ends, characters = ([*parts] for parts in zip(*encoded, strict=True))
+    tokens, starts = join(ids)
+    symbols, character_starts = join(characters)
+    all_ends = join(ends)[0] + np.repeat(character_starts[:-1], np.diff(starts))
+    return Ids(
+        tokens.astype(np.int32), all_ends, starts, symbols, character_starts, np.asarray(labels),
+        np.empty((len(tokens), 0), np.float32),
+    )  # fmt: skip
+
+
 def read(path: Path) -> Ids:
-    """What `vectorize` wrote, without evidence yet."""
+    """What `vectorize` wrote."""
     with path.open("rb") as file:
-        table = pq.read_table(file, columns=["tokens", "label"])
-    tokens = table["tokens"].combine_chunks()
-    values = tokens.values.to_numpy()
-    starts = tokens.offsets.to_numpy().astype(np.int64)
-    return Ids(values, starts, table["label"].to_numpy(), np.empty((len(values), 0), np.float32))
+        table = pq.read_table(file, columns=["tokens", "ends", "characters", "label"])
+    rows = zip(*(table[name].to_pylist() for name in ("tokens", "ends", "characters")), strict=True)
+    encoded = (Encoded(np.array(ids), np.array(ends), np.frombuffer(text, np.uint8)) for ids, ends, text in rows)
+    return make(encoded, table["label"].to_numpy())
 
 
-def pad(ids: Ids, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def choose(ids: Ids, posts: np.ndarray) -> Ids:
+    """The posts where `posts` is true."""
+    lengths, widths = np.diff(ids.starts), np.diff(ids.character_starts)
+    tokens, characters = np.repeat(posts, lengths), np.repeat(posts, widths)
+    starts, character_starts = (np.append(0, np.cumsum(counts[posts])) for counts in (lengths, widths))
+    moved = np.repeat(character_starts[:-1] - ids.character_starts[:-1][posts], lengths[posts])
+    return Ids(
+        ids.tokens[tokens], ids.ends[tokens] + moved, starts, ids.characters[characters], character_starts,
+        ids.labels[posts], ids.evidence[tokens],
+    )  # fmt: skip
+
+
+def pad(ids: Ids, rows: np.ndarray, width: int | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The posts `rows` as the network's inputs, padded with 0 on the right, and their labels `[batch]`.
 
-    Inputs: `ids` int32 `[batch, longest]` and, where there is any, `evidence` float32 `[batch, longest, evidence]`.
+    Inputs: `ids` int32 `[batch, time]` and, where there is any, `evidence` float32 `[batch, time, evidence]`; time is
+    `width`, or for None the length of the longest of these posts.
     """
     lengths = ids.starts[rows + 1] - ids.starts[rows]
-    steps = np.arange(lengths.max())
+    steps = np.arange(width or lengths.max())
     real = steps < lengths[:, None]
     chosen = (ids.starts[rows, None] + steps)[real]
     inputs = {"ids": np.zeros(real.shape, np.int32)}
@@ -48,16 +82,18 @@ def pad(ids: Ids, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return inputs, ids.labels[rows]
 
 
-def batches(ids: Ids, size: int, rng: np.random.Generator | None = None) -> Iterator[tuple[dict, np.ndarray]]:
-    """Yield all posts as padded batches of about one length.
+def batches(
+    ids: Ids, size: int, width: int | None = None, rng: np.random.Generator | None = None
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """Yield all posts as padded batches of about one length, or all of one `width`.
 
     With `rng`, for training: lengths are blurred by 5 %, so that batches differ from epoch to epoch, and come in
-    random order. Without, in order of length.
+    random order; with one width for all, length plays no part. Without, in order of length.
     """
-    lengths = np.diff(ids.starts)
+    lengths = np.diff(ids.starts) if width is None or rng is None else np.ones(len(ids))
     order = np.argsort(lengths if rng is None else lengths * rng.uniform(0.95, 1.05, len(ids)), kind="stable")
     parts = [order[start : start + size] for start in range(0, len(ids), size)]
     if rng is not None:
         rng.shuffle(parts)
     for rows in parts:
-        yield pad(ids, rows)
+        yield pad(ids, rows, width)

@@ -1,107 +1,121 @@
-"""What the n-grams that end at a token say about the label: what a GRU step sees beside the token's vector.
+"""What the n-grams that end at a token say about the label: what a step of the network sees beside the token's vector.
 
-For each label that is naive Bayes' log-count ratio of the token, of the pair and of the triple that end there (Wang &
-Manning 2012 use these ratios as features of a linear model). A GRU cannot learn a hundred thousand n-grams from a few
-thousand posts; given what they say, it learns which to believe, and in which order.
+For each label that is naive Bayes' log-count ratio (Wang & Manning 2012 use these ratios as features of a linear model)
+of the token, of the pair and of the triple that end there, and the sum of the ratios of all runs of three to five
+characters that end inside it. A GRU cannot learn some hundred thousand n-grams from a few thousand posts; given what
+they say, it learns which to believe, and in which order.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import safetensors.numpy
 
+from pipeline.corpus import ngrams
+from pipeline.corpus.ngrams import CHARACTER_BITS, CHARACTER_ORDERS, TOKEN_BITS, Held, Ratios
+from pipeline.nn import batches
 from pipeline.nn.batches import Ids
 
-SMOOTHING = 0.5  # posts added to each count, so that no ratio is infinite
-SCALE = 0.3  # brings the ratios to about the size of a word vector's numbers
-TOKEN_BITS = 21  # three token ids fit into one int64
+if TYPE_CHECKING:  # serving needs no parameters
+    from pipeline.params import Train
+
+# They bring what is said to about the size of a token vector's numbers.
+TOKEN_SCALE, CHARACTER_SCALE = np.float32(0.3), np.float32(0.04)
 FOLDS = 5
 
 
 class Evidence(NamedTuple):
-    """The n-grams known, as sorted numbers, and what each says of each label. Row 0 is no n-gram and says nothing."""
-
-    ngrams: np.ndarray  # int64 [rows]
-    ratios: np.ndarray  # float32 [rows, labels]
-    orders: np.ndarray  # int64 [orders]: 1, 2, 3
+    tokens: Ratios
+    token_orders: int  # tokens in an n-gram, at most; 0 for none
+    characters: Ratios | None
 
 
-def log_count_ratios(counts: np.ndarray) -> np.ndarray:
-    """log((p / |p|) / (q / |q|)): p are the smoothed counts of a label, q those of all others; `[ngrams, labels]`."""
-    p = counts + SMOOTHING
-    q = counts.sum(axis=1, keepdims=True) - counts + SMOOTHING
-    return np.log((p / p.sum(axis=0)) / (q / q.sum(axis=0))).astype(np.float32)
+def fit(posts: Ids, label_count: int, params: Train) -> Evidence:
+    """Count the training posts' n-grams by label."""
+    return fit_held(hold(posts, params), posts.labels, label_count, params)
 
 
-def fit(posts: Ids, label_count: int, orders: int, min_posts: int) -> Evidence:
-    """Count in how many posts of each label each n-gram of up to `orders` tokens is; rarer ones are left out."""
-    tokens, starts, labels = posts.tokens, posts.starts, posts.labels
-    post_of = np.repeat(np.arange(len(labels)), np.diff(starts))
-    asked = [number_ngrams(tokens, starts, order) for order in range(1, orders + 1)]
-    found, which = np.unique(np.concatenate([[0], *asked]), return_inverse=True)
-    # A post counts once for an n-gram, however often it holds it.
-    pairs = np.unique(which[1:] * len(labels) + np.tile(post_of, orders))
-    counts = np.bincount(
-        (pairs // len(labels)) * label_count + labels[pairs % len(labels)], minlength=len(found) * label_count
-    ).reshape(-1, label_count)
-    kept = (counts.sum(axis=1) >= min_posts) & (found != 0)
-    nothing = np.zeros((1, label_count), np.float32)
+def fit_held(held: tuple[Held, Held | None], labels: np.ndarray, label_count: int, params: Train) -> Evidence:
+    tokens, characters = held
     return Evidence(
-        np.append(0, found[kept]), np.vstack([nothing, log_count_ratios(counts[kept])]), np.arange(1, orders + 1)
+        ngrams.ratios(tokens, labels, label_count, params.ngram_min_posts),
+        params.ngrams,
+        ngrams.ratios(characters, labels, label_count, params.character_min_posts) if characters else None,
     )
 
 
-def look_up(evidence: Evidence, tokens: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """What the n-grams that end at each token say, float32 `[tokens, orders * labels]`; 0 where one is not known."""
-    said = [np.empty((len(tokens), 0), np.float32)]
-    for order in evidence.orders:
-        asked = number_ngrams(tokens, starts, order)
-        place = np.searchsorted(evidence.ngrams, asked, side="right") - 1
-        said.append(evidence.ratios[np.where(evidence.ngrams[place] == asked, place, 0)] * np.float32(SCALE))
+def hold(posts: Ids, params: Train) -> tuple[Held, Held | None]:
+    by_tokens = ngrams.hold(number_tokens(posts, params.ngrams), posts.starts)
+    if not params.character_ngrams:
+        return by_tokens, None
+    return by_tokens, ngrams.hold(number_characters(posts), posts.character_starts)
+
+
+def number_tokens(posts: Ids, orders: int) -> list[np.ndarray]:
+    return [ngrams.number(posts.tokens, posts.starts, order, TOKEN_BITS) for order in range(1, orders + 1)]
+
+
+def number_characters(posts: Ids) -> list[np.ndarray]:
+    symbols, starts = posts.characters, posts.character_starts
+    return [ngrams.number(symbols, starts, order, CHARACTER_BITS) for order in CHARACTER_ORDERS]
+
+
+def look_up(evidence: Evidence, posts: Ids) -> np.ndarray:
+    """What is said at each token, float32 `[tokens, columns]`: for each order of tokens and then for the characters
+    a column per label; 0 where nothing is known.
+    """
+    said = [np.zeros((len(posts.tokens), 0), np.float32)]
+    said += [
+        ngrams.look_up(evidence.tokens, asked) * TOKEN_SCALE for asked in number_tokens(posts, evidence.token_orders)
+    ]
+    if evidence.characters:
+        at_each = np.sum([ngrams.look_up(evidence.characters, asked) for asked in number_characters(posts)], axis=0)
+        # All up to a token's last character, less all up to that of the token before: a sum over a token's own.
+        up_to = np.vstack([np.zeros((1, at_each.shape[1])), np.cumsum(at_each, axis=0, dtype=np.float64)])
+        begins = np.append(0, posts.ends[:-1])
+        begins[posts.starts[:-1]] = posts.character_starts[:-1]
+        said.append((up_to[posts.ends] - up_to[begins]).astype(np.float32) * CHARACTER_SCALE)
     return np.concatenate(said, axis=1)
 
 
-def cross_fitted(posts: Ids, label_count: int, orders: int, min_posts: int) -> np.ndarray:
+def cross_fitted(posts: Ids, label_count: int, params: Train) -> np.ndarray:
     """As `look_up`, for the training posts themselves: each is looked up in counts that it is no part of.
 
-    Otherwise an n-gram would give away the label of the very post it was counted in, and the GRU would learn to
+    Otherwise an n-gram would give away the label of the very post it was counted in, and the network would learn to
     believe it more than it deserves on new posts.
     """
+    tokens, characters = hold(posts, params)
     fold = np.random.default_rng(0).permutation(len(posts)) % FOLDS
-    said = np.zeros((len(posts.tokens), orders * label_count), np.float32)
+    said = []
     for held_out in range(FOLDS):
-        others, _ = part(posts, fold != held_out)
-        asked, tokens = part(posts, fold == held_out)
-        said[tokens] = look_up(fit(others, label_count, orders, min_posts), asked.tokens, asked.starts)
-    return said
-
-
-def part(posts: Ids, rows: np.ndarray) -> tuple[Ids, np.ndarray]:
-    """The posts where `rows` is true, and where their tokens are among all."""
+        others = fold != held_out
+        held = ngrams.choose(tokens, others), ngrams.choose(characters, others) if characters else None
+        known = fit_held(held, posts.labels[others], label_count, params)
+        said.append(look_up(known, batches.choose(posts, ~others)))
+    # `said` goes fold by fold, and what is asked for post by post.
     lengths = np.diff(posts.starts)
-    tokens = np.repeat(rows, lengths)
-    starts = np.append(0, np.cumsum(lengths[rows]))
-    return Ids(posts.tokens[tokens], starts, posts.labels[rows], posts.evidence[tokens]), tokens
-
-
-def number_ngrams(tokens: np.ndarray, starts: np.ndarray, order: int) -> np.ndarray:
-    """The n-gram of `order` tokens that ends at each token, as a number; 0 where the post has not that many yet.
-
-    int64 `[tokens]`. Orders do not collide, as no token of a post is 0 (padding).
-    """
-    numbers = np.zeros(len(tokens), np.int64)
-    whole = len(tokens) - order + 1
-    for place in range(order):
-        numbers[order - 1 :] = numbers[order - 1 :] << TOKEN_BITS | tokens[place : place + max(whole, 0)]
-    position = np.arange(len(tokens)) - np.repeat(starts[:-1], np.diff(starts))
-    numbers[position < order - 1] = 0
-    return numbers
+    by_fold = np.argsort(np.repeat(fold, lengths), kind="stable")
+    result = np.empty((len(posts.tokens), said[0].shape[1]), np.float32)
+    result[by_fold] = np.concatenate(said)
+    return result
 
 
 def save(evidence: Evidence, path: Path) -> None:
-    safetensors.numpy.save_file(evidence._asdict(), path)
+    arrays = {f"tokens.{name}": array for name, array in evidence.tokens._asdict().items()}
+    arrays["token_orders"] = np.array(evidence.token_orders)
+    if evidence.characters:
+        arrays |= {f"characters.{name}": array for name, array in evidence.characters._asdict().items()}
+    safetensors.numpy.save_file(arrays, path)
 
 
 def load(content: bytes) -> Evidence:
-    return Evidence(**safetensors.numpy.load(content))
+    arrays = safetensors.numpy.load(content)
+    tokens, characters = (
+        Ratios(*(arrays[f"{view}.{name}"] for name in Ratios._fields)) if f"{view}.ngrams" in arrays else None
+        for view in ("tokens", "characters")
+    )
+    assert tokens
+    return Evidence(tokens, int(arrays["token_orders"]), characters)

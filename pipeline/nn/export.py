@@ -6,6 +6,7 @@ None of the three carries a date or a path: the same training writes the same by
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,98 +14,168 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from pipeline.nn.quiet import keras
-from pipeline.nn.serving import COMPANIONS
+from pipeline.nn.serving import companions
+from pipeline.params import Train
 
 OPSET = 18
+TIME = np.array([1])  # the axis, in [batch, time, ..]
 
 
-def save(model: keras.Model, labels: list[str], folder: Path) -> None:
+def save(model: keras.Model, labels: list[str], params: Train, folder: Path) -> None:
     """Write `weights.safetensors`, `network.json` and `model.onnx` into `folder`.
 
-    The ONNX model notes the digests of the `COMPANIONS` in the folder, without which its answers mean nothing.
+    The ONNX model notes the digests of its companions in the folder, without which its answers mean nothing.
     """
     weights = weights_of(model)
     save_file(weights, folder / "weights.safetensors")
-    made_with = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in COMPANIONS}
+    files = companions(params.wide)
+    made_with = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
     architecture = json.loads(model.to_json())
     architecture.pop("compile_config")  # how it was trained is no part of it
     (folder / "network.json").write_text(json.dumps(architecture, indent=1, sort_keys=True) + "\n")
-    (folder / "model.onnx").write_bytes(to_onnx(weights, labels, made_with).SerializeToString(deterministic=True))
+    onnx_model = to_onnx(weights, model.inputs[0].shape[1], labels, made_with, params)
+    (folder / "model.onnx").write_bytes(onnx_model.SerializeToString(deterministic=True))
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     """The weights by name. The wrapper's own name goes: a network built from `network.json` has none in its paths."""
-    return {"/".join(variable.path.split("/")[-3:]): np.asarray(variable) for variable in model.weights}
+    return {variable.path.removeprefix("classifier/"): np.asarray(variable) for variable in model.weights}
 
 
-def to_onnx(weights: dict[str, np.ndarray], labels: list[str], made_with: dict[str, str]) -> onnx.ModelProto:
+class Graph:
+    """ONNX nodes in the making: each operator's call gives the name of its output."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: np.ndarray) -> str:
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def __call__(self, operator: str, *inputs: str, output: str = "", **attributes) -> str:
+        output = output or f"{operator}_{len(self.nodes)}"
+        outputs = ["", output] if attributes.pop("last_output", False) else [output]
+        self.nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
+        return output
+
+
+def to_onnx(
+    weights: dict[str, np.ndarray], width: int | None, labels: list[str], made_with: dict[str, str], params: Train
+) -> onnx.ModelProto:
     """The network of `network.build` out of ONNX's own operators; `labels` and `made_with` stand in the metadata.
 
     Inputs: `ids` int32 `[batch, time]`, 0 is padding on the right, and `evidence` float32 `[batch, time, evidence]`
-    where the network has it. Output: `probabilities` float32 `[batch, labels]`.
-    Keras and ONNX both keep the gates in the order update, reset, candidate. `linear_before_reset=1` is Keras'
-    `reset_after=True`, and `sequence_lens` is the mask, in both directions.
+    where the network has it; time is `width` where that is no None. Output: `probabilities` float32 `[batch, labels]`.
     """
-    gru = {way: gru_weights(weights, f"{way}_gru") for way in ("forward", "backward")}
-    constants: dict[str, np.ndarray] = {
-        "embedding": weights["embedding/embeddings"],
-        "gru_W": np.stack([w for w, _, _ in gru.values()]),
-        "gru_R": np.stack([r for _, r, _ in gru.values()]),
-        "gru_B": np.stack([b for _, _, b in gru.values()]),
-        "dense_W": weights["labels/kernel"],
-        "dense_b": weights["labels/bias"],
-        "zero": np.array(0, np.int32),
-        "last": np.array([-1], np.int64),
-        "time": np.array([1], np.int64),
-        "merge": np.array([0, 0, -1], np.int64),  # [batch, time, 2, units] -> [batch, time, 2 * units]
-        "least": np.array(-1, np.float32),
-    }
-    units = constants["gru_R"].shape[2]
-    evidence = constants["gru_W"].shape[2] - constants["embedding"].shape[1]
-    inputs = [helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "time"])]
-    if evidence:
-        inputs.append(helper.make_tensor_value_info("evidence", TensorProto.FLOAT, ["batch", "time", evidence]))
-    nodes = [
-        helper.make_node("Equal", ["ids", "zero"], ["is_padding"]),
-        helper.make_node("Not", ["is_padding"], ["is_real"]),
-        helper.make_node("Cast", ["is_real"], ["real"], to=TensorProto.INT32),
-        helper.make_node("ReduceSum", ["real", "time"], ["lengths"], keepdims=0),
-        helper.make_node("Gather", ["embedding", "ids"], ["embedded"]),
-        *([helper.make_node("Concat", ["embedded", "evidence"], ["token"], axis=-1)] if evidence else []),
-        helper.make_node("Transpose", ["token" if evidence else "embedded"], ["steps"], perm=[1, 0, 2]),
-        helper.make_node(
-            "GRU", ["steps", "gru_W", "gru_R", "gru_B", "lengths"], ["states"],
-            hidden_size=units, direction="bidirectional", linear_before_reset=1,
-        ),
-        helper.make_node("Transpose", ["states"], ["by_post"], perm=[2, 0, 1, 3]),
-        helper.make_node("Reshape", ["by_post", "merge"], ["joined"]),
-        helper.make_node("Unsqueeze", ["is_real", "last"], ["mask"]),
-        helper.make_node("Where", ["mask", "joined", "least"], ["masked"]),
-        helper.make_node("ReduceMax", ["masked", "time"], ["largest"], keepdims=0),
-        # Past a post's end ONNX' states are 0, so that the sum over all steps is the one over real steps.
-        helper.make_node("ReduceSum", ["joined", "time"], ["sum"], keepdims=0),
-        helper.make_node("Unsqueeze", ["lengths", "last"], ["length"]),
-        helper.make_node("Cast", ["length"], ["divisor"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["sum", "divisor"], ["mean"]),
-        helper.make_node("Concat", ["largest", "mean"], ["pooled"], axis=-1),
-        helper.make_node("Gemm", ["pooled", "dense_W", "dense_b"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
-    ]  # fmt: skip
-    graph = helper.make_graph(
-        nodes,
-        "classifier",
-        inputs,
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(labels)])],
-        [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    graph = Graph()
+    lengths = real = ""  # "" is how ONNX writes an input that is left out
+    if params.mask:
+        real = graph("Not", graph("Equal", "ids", graph.constant(np.array(0, np.int32))))
+        lengths = graph("ReduceSum", graph("Cast", real, to=TensorProto.INT32), graph.constant(TIME), keepdims=0)
+
+    token = graph("Gather", graph.constant(weights["embedding/embeddings"]), "ids")
+    shape = ["batch", width or "time"]
+    inputs = [helper.make_tensor_value_info("ids", TensorProto.INT32, shape)]
+    if evidence := evidence_of(weights, params):
+        inputs.append(
+            helper.make_tensor_value_info("evidence", TensorProto.FLOAT, ["batch", width or "time", evidence])
+        )
+        token = graph("Concat", token, "evidence", axis=-1)
+
+    steps = graph("Transpose", token, perm=[1, 0, 2])
+    for layer in range(params.layers):
+        last = params.pooling == "last" and layer == params.layers - 1
+        states = recurrent(graph, weights, layer, steps, lengths, last, params)
+        if last:  # [directions, batch, units]
+            pooled = graph("Reshape", graph("Transpose", states, perm=[1, 0, 2]), graph.constant(np.array([0, -1])))
+        else:  # [time, directions, batch, units]
+            steps = graph(
+                "Reshape", graph("Transpose", states, perm=[0, 2, 1, 3]), graph.constant(np.array([0, 0, -1]))
+            )
+    if params.pooling != "last":
+        pooled = pool(graph, weights, graph("Transpose", steps, perm=[1, 0, 2]), real, params.pooling)
+
+    logits = graph("Gemm", pooled, *(graph.constant(weights[f"labels/{part}"]) for part in ("kernel", "bias")))
+    graph("Softmax", logits, output="probabilities", axis=-1)
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(labels)])]
+    made = helper.make_graph(graph.nodes, "classifier", inputs, outputs, graph.constants)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
     helper.set_model_props(model, {"labels": json.dumps(labels), "made_with": json.dumps(made_with)})
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def gru_weights(weights: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One direction's W `[3 * units, inputs]`, R `[3 * units, units]` and B `[6 * units]`, as ONNX lays them out."""
-    cell = next(path.rpartition("/")[0] for path in weights if path.startswith(f"{name}/"))
-    kernel, recurrent, bias = (weights[f"{cell}/{part}"] for part in ("kernel", "recurrent_kernel", "bias"))
-    return kernel.T, recurrent.T, bias.reshape(-1)
+def evidence_of(weights: dict[str, np.ndarray], params: Train) -> int:
+    """How many numbers a step sees beside the token's vector."""
+    kernel = next(
+        value for path, value in weights.items() if path.startswith("recurrent_0") and path.endswith("/kernel")
+    )
+    return len(kernel) - params.embedding
+
+
+def recurrent(
+    graph: Graph, weights: dict[str, np.ndarray], layer: int, steps: str, lengths: str, last: bool, params: Train
+) -> str:
+    """A layer's states `[time, directions, batch, units]` over `steps` `[time, batch, inputs]`, or the `last` alone.
+
+    `lengths` is the mask, in both directions. `linear_before_reset` is Keras' `reset_after`.
+    """
+    ways = ("forward", "backward") if params.bidirectional else ("",)
+    by_way = [cell_weights(weights, layer, way, params.cell) for way in ways]
+    kernel, recurrent_kernel, bias = (graph.constant(np.stack(part)) for part in zip(*by_way, strict=True))
+    only_gru: dict[str, Any] = {"linear_before_reset": int(params.reset_after)} if params.cell == "gru" else {}
+    return graph(
+        params.cell.upper(), steps, kernel, recurrent_kernel, bias, lengths,
+        hidden_size=params.units,
+        direction="bidirectional" if params.bidirectional else "forward",
+        last_output=last,
+        **only_gru,
+    )  # fmt: skip
+
+
+# Where ONNX wants each of the blocks that Keras lays side by side. A GRU's are update, reset, candidate in both; an
+# LSTM's are input, forget, candidate, output in Keras, and input, output, forget, candidate in ONNX.
+BLOCKS = {"gru": [0, 1, 2], "lstm": [0, 3, 1, 2], "rnn": [0]}
+
+
+def cell_weights(
+    weights: dict[str, np.ndarray], layer: int, way: str, cell: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One direction's W `[blocks * units, inputs]`, R `[blocks * units, units]` and B `[2 * blocks * units]`."""
+    start = f"recurrent_{layer}/{way + '_' if way else ''}"
+    of = {path.rpartition("/")[2]: value for path, value in weights.items() if path.startswith(start)}
+    blocks = BLOCKS[cell]
+
+    def arranged(value: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.split(value, len(blocks), axis=-1)[block] for block in blocks], axis=-1)
+
+    bias = of["bias"]
+    if bias.ndim == 1:  # Keras adds it to the inputs' part alone, where ONNX has one for the state's part, too
+        bias = np.stack([bias, np.zeros_like(bias)])
+    return arranged(of["kernel"]).T, arranged(of["recurrent_kernel"]).T, arranged(bias).reshape(-1)
+
+
+def pool(graph: Graph, weights: dict[str, np.ndarray], states: str, real: str, pooling: str) -> str:
+    """`network.pool` of `states` `[batch, time, units]`; `real` `[batch, time]` is "" where padding counts."""
+    mask = graph("Unsqueeze", real, graph.constant(np.array([-1]))) if real else ""
+
+    def masked(value: str, padding: float) -> str:
+        return graph("Where", mask, value, graph.constant(np.array(padding, np.float32))) if mask else value
+
+    if pooling == "attention":
+        kernel, bias = (graph.constant(weights[f"attention_view/{part}"]) for part in ("kernel", "bias"))
+        view = graph("Tanh", graph("Add", graph("MatMul", states, kernel), bias))
+        fit = graph("MatMul", view, graph.constant(weights["attention/kernel"]))
+        weighed = graph("Mul", graph("Softmax", masked(fit, -1e9), axis=1), states)
+        return graph("ReduceSum", weighed, graph.constant(TIME), keepdims=0)
+    pooled = []
+    if "max" in pooling:
+        pooled.append(graph("ReduceMax", masked(states, -1.0), graph.constant(TIME), keepdims=0))
+    if "mean" in pooling:
+        total = graph("ReduceSum", masked(states, 0.0), graph.constant(TIME), keepdims=0)
+        one_each = graph("Cast", mask or graph("Equal", "ids", "ids"), to=TensorProto.FLOAT)
+        count = graph("ReduceSum", one_each, graph.constant(TIME), keepdims=int(not mask))
+        pooled.append(graph("Div", total, count))
+    return graph("Concat", *pooled, axis=-1)

@@ -1,57 +1,79 @@
 """The trained classifier, text in and probabilities out: what `predict`, `evaluate` and the logged MLflow model share.
 
-Needs three files of `models/`, and no TensorFlow.
+Needs a few files of `models/`, and no TensorFlow.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
+from pipeline import linear
 from pipeline.corpus.tokenizer import encode
-from pipeline.nn import evidence
-from pipeline.nn.batches import Ids, batches
+from pipeline.nn import batches, evidence
 from pipeline.stage import Stop
 
-COMPANIONS = ["tokenizer.json", "evidence.safetensors"]
-FILES = [*COMPANIONS, "model.onnx"]
+MODEL, TOKENIZER, EVIDENCE, LINEAR = "model.onnx", "tokenizer.json", "evidence.safetensors", "baseline.safetensors"
 BATCH = 64  # posts
 
 
+def companions(wide: bool) -> list[str]:
+    """The files without which the ONNX model's answers mean nothing."""
+    return [TOKENIZER, EVIDENCE, *([LINEAR] if wide else [])]
+
+
+def mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The geometric mean of two models' probabilities `[posts, labels]`: that of their logits, as a softmax."""
+    product = np.sqrt(one * other)
+    return product / product.sum(axis=1, keepdims=True)
+
+
 class Classifier:
-    """Reads `FILES` from a folder.
+    """The ONNX model and its companions, read from a folder.
 
     Raises FileNotFoundError when one of them is missing, Stop when one is damaged or not the one of this model.
     """
 
     def __init__(self, folder: Path) -> None:
-        files = {name: (folder / name).read_bytes() for name in FILES}
         back = f"bring back what belongs together in {folder}/: git checkout dvc.lock && dvc checkout --force"
+        model = (folder / MODEL).read_bytes()
         try:
-            self.tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
-            self.evidence = evidence.load(files["evidence.safetensors"])
-            self.session = onnxruntime.InferenceSession(files["model.onnx"], providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+            noted = self.session.get_modelmeta().custom_metadata_map
+            made_with: dict[str, str] = json.loads(noted["made_with"])
+            self.labels: list[str] = json.loads(noted["labels"])
+            _, width = self.session.get_inputs()[0].shape  # a number where the network reads padding, else a name
         except Exception as error:  # each library has exceptions of its own
-            raise Stop(f"a file of the model is damaged ({' '.join(str(error).split())}); {back}") from None
-        noted = self.session.get_modelmeta().custom_metadata_map
-        self.labels: list[str] = json.loads(noted["labels"])
-        for name, digest in json.loads(noted["made_with"]).items():
-            if hashlib.sha256(files[name]).hexdigest() != digest:
-                raise Stop(f"{name} is not the one that model.onnx was trained with; {back}")
+            raise Stop(f"{MODEL} is damaged ({' '.join(str(error).split())}); {back}") from None
+        self.width = width if isinstance(width, int) else None
+        self.files = [MODEL, *made_with]
+
+        content = {name: (folder / name).read_bytes() for name in made_with}
+        for name, digest in made_with.items():
+            if hashlib.sha256(content[name]).hexdigest() != digest:
+                raise Stop(f"{name} is not the one that {MODEL} was trained with; {back}")
+        self.tokenizer = Tokenizer.from_buffer(content[TOKENIZER])
+        self.evidence = evidence.load(content[EVIDENCE])
+        self.linear = linear.load(content[LINEAR]) if LINEAR in content else None
 
     def probabilities(self, texts: Iterable[str]) -> np.ndarray:
-        """float32 `[texts, labels]`, each row summing to 1."""
-        encoded = list(encode(self.tokenizer, list(texts)))
-        result = np.empty((len(encoded), len(self.labels)), np.float32)
-        if encoded:
-            tokens = np.concatenate(encoded)
-            starts = np.cumsum([0, *map(len, encoded)])
+        """The network's answer, or its mean with the linear model's, float32 `[texts, labels]`."""
+        texts = list(texts)
+        answer = self.network(texts)
+        return mean(answer, linear.probabilities(self.linear, texts)) if self.linear else answer
+
+    def network(self, texts: list[str]) -> np.ndarray:
+        """What the recurrent network says by itself, float32 `[texts, labels]`."""
+        result = np.empty((len(texts), len(self.labels)), np.float32)
+        if texts:
             # Each post's row takes the label's place: batches come in order of length.
-            posts = Ids(tokens, starts, np.arange(len(encoded)), evidence.look_up(self.evidence, tokens, starts))
-            for inputs, rows in batches(posts, BATCH):
+            posts = batches.make(encode(self.tokenizer, texts), labels=np.arange(len(texts)))
+            posts = replace(posts, evidence=evidence.look_up(self.evidence, posts))
+            for inputs, rows in batches.batches(posts, BATCH, self.width):
                 (result[rows],) = self.session.run(["probabilities"], inputs)
         return result

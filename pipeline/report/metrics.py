@@ -1,6 +1,7 @@
 """Figures of a classifier's predictions, all by scikit-learn."""
 
 import numpy as np
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 DECIMALS = 6  # of what is written: more would differ between machines and mean nothing
@@ -19,3 +20,15 @@ def figures(actual: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         ),
         "log_loss": round(float(log_loss(actual, probabilities, labels=labels)), DECIMALS),
     }
+
+
+def mcnemar(actual: np.ndarray, probabilities: np.ndarray, others: np.ndarray) -> dict[str, float]:
+    """Whether one model is right more often than another on the same posts: McNemar's exact test, two-sided.
+
+    Only posts count that one model gets right and the other wrong; were both equally good, either would be right on
+    half of them. `p` is how likely a split as uneven as this one is then (McNemar 1947; Dietterich 1998).
+    """
+    right, other_right = (each.argmax(axis=1) == actual for each in (probabilities, others))
+    only, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
+    p = float(binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
+    return {"only_classifier_right": only, "only_baseline_right": only_other, "p": float(f"{p:.3g}")}

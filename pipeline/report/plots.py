@@ -1,5 +1,6 @@
 """Pictures. PNG without a date in it: the same figures give the same bytes."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,4 +23,21 @@ def confusion(matrix: np.ndarray, labels: list[str], title: str, path: Path) -> 
             color = "white" if rates[i, j] > 0.5 else "black"
             axes.text(j, i, f"{count:,}\n{rates[i, j]:.1%}", ha="center", va="center", color=color, fontsize=9)
     figure.colorbar(image, label="share of the actual label's posts", shrink=0.8)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def gradients(curves: Mapping[str, Sequence[float] | np.ndarray], title: str, path: Path) -> None:
+    """Draw each curve, a gradient's norm `[steps]` counted back from a post's last token, on a logarithmic scale.
+
+    Curves come in pairs of one colour: before training (dotted), and after.
+    """
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for place, (label, norms) in enumerate(curves.items()):
+        axes.semilogy(
+            norms, label=label, color=f"C{place // 2}", linestyle=("dotted", "solid")[place % 2], linewidth=1.3
+        )
+    axes.set(xlabel="steps back from the last token", ylabel="norm of the gradient", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
     figure.savefig(path, dpi=120, metadata={"Software": None})

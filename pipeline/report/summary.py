@@ -1,29 +1,62 @@
 """What came out, in a few lines; `make repro` ends with it.
 
-python -m pipeline.report.summary
+python -m pipeline.report.summary               # of the workspace
+python -m pipeline.report.summary tutorial      # of an experiment
 """
 
+import argparse
 import json
 from pathlib import Path
 
 from pipeline import stage
+from pipeline.stage import Stop
 
-REPORTS = Path("reports")
+MODELS = {"classifier": "classifier", "network": "  its network alone", "baseline": "baseline"}
 
 
 def main() -> None:
-    figures = json.loads((REPORTS / "metrics.json").read_text())
-    corpus = json.loads((REPORTS / "split.json").read_text())["corpus"]
+    parser = argparse.ArgumentParser(prog="python -m pipeline.report.summary", description="What came out.")
+    parser.add_argument("experiment", nargs="?", help="its name, as `dvc exp list` shows it; none: the workspace")
+    experiment = parser.parse_args().experiment
+    figures = json.loads(read("reports/metrics.json", experiment))
+    corpus = json.loads(read("reports/split.json", experiment))["corpus"]
     about = f"{figures['posts']:,} test posts of {corpus['source']}"
     if corpus["sample"]:
         about += " (a corpus for trying out: its figures say nothing of real posts)"
     print(f"\n{about}\n")
-    print(f"  {'':10}{'accuracy':>10}{'macro F1':>10}{'log loss':>10}")
-    for model in ("gru", "baseline"):
-        print(
-            f"  {model:10}" + "".join(f"{figures[model][name]:10.4f}" for name in ("accuracy", "macro_f1", "log_loss"))
-        )
-    print("\nFigures and reports lie in reports/, the model in models/, the run in MLflow: look at it with `make ui`.")
+    print(f"  {'':24}{'accuracy':>10}{'macro F1':>10}{'log loss':>10}")
+    for model in [name for name in MODELS if name in figures]:
+        row = (figures[model][name] for name in ("accuracy", "macro_f1", "log_loss"))
+        print(f"  {MODELS[model]:24}" + "".join(f"{figure:10.4f}" for figure in row))
+    print(f"\n{verdict(figures['mcnemar'])}")
+    if experiment:
+        print(f"\nThe run is in MLflow (`make ui`); `dvc exp apply {experiment}` brings its model into your workspace.")
+    else:
+        print("\nReports lie in reports/, the model in models/, the run in MLflow: look at it with `make ui`.")
+
+
+def verdict(mcnemar: dict[str, float]) -> str:
+    """Whether the classifier beats the baseline, in a sentence; 0.05 is where the field draws the line."""
+    ours, theirs, p = mcnemar["only_classifier_right"], mcnemar["only_baseline_right"], mcnemar["p"]
+    counts = f"{ours:,} posts only the classifier gets right, {theirs:,} only the baseline (McNemar's p = {p:.2g})"
+    if p >= 0.05:
+        return f"Neither beats the other: {counts}."
+    return f"The {'classifier' if ours > theirs else 'baseline'} beats the other: {counts}."
+
+
+def read(path: str, experiment: str | None) -> str:
+    """A file as an experiment made it, or as it is in the workspace.
+
+    Raises Stop where there is no such experiment, or it has no such file.
+    """
+    if not experiment:
+        return Path(path).read_text()
+    import dvc.api  # here, as it takes half a second
+
+    try:
+        return dvc.api.read(path, rev=experiment)
+    except (dvc.exceptions.DvcException, FileNotFoundError):
+        raise Stop(f"{experiment} is no experiment with a {path}; `dvc exp list` shows what there is") from None
 
 
 if __name__ == "__main__":

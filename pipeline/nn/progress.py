@@ -1,0 +1,60 @@
+"""A training as it goes on: what each epoch gave, and the weights to keep."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.nn.quiet import keras
+from pipeline.params import Train
+from pipeline.stage import Stop
+
+
+class Diverged(Stop):
+    """The loss is no number any more."""
+
+
+class Progress(keras.callbacks.Callback):
+    """Keeps the history and the weights to keep, says a line an epoch, shows a bar on a terminal, and tells MLflow."""
+
+    def __init__(self, section: Train, log: Callable[[dict[str, float]], None]) -> None:
+        super().__init__()
+        self.section, self.log = section, log
+        self.history: list[dict[str, float]] = []
+        self.kept: list[np.ndarray] = []  # weights: of the best epoch, or of the last where there is no patience
+        self.kept_epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch, self.start = epoch + 1, time.monotonic()
+        # disable=None: no bar where there is no terminal
+        self.bar = tqdm(
+            desc=f"  epoch {self.epoch}", total=self.params["steps"], unit=" batches", leave=False, disable=None
+        )
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.bar.update()
+        self.check(logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.bar.close()
+        self.check(logs or {})
+        seconds = time.monotonic() - self.start
+        row = {"epoch": self.epoch} | {name: round(float(value), 6) for name, value in (logs or {}).items()}
+        if not self.section.patience or row["val_log_loss"] < min(
+            (row["val_log_loss"] for row in self.history), default=math.inf
+        ):
+            self.kept, self.kept_epoch = self.model.get_weights(), self.epoch
+        self.history.append(row)
+        print(
+            f"  epoch {self.epoch:2} of {self.section.epochs}: loss {row['loss']:.3f}, "
+            f"validation log loss {row['val_log_loss']:.3f}, accuracy {row['val_accuracy']:.3f} ({seconds:.0f} s)"
+        )
+        self.log(row | {"epoch_seconds": seconds})
+
+    def check(self, logs: dict) -> None:
+        for name in ("loss", "val_log_loss"):
+            if not math.isfinite(value := float(logs.get(name, 0.0))):
+                self.bar.close()
+                raise Diverged(f"{name} is {value} in epoch {self.epoch}; try a smaller train.learning_rate")
