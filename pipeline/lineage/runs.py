@@ -125,7 +125,7 @@ def start(client: MlflowClient, experiment: str, params: Params, key: str, state
     }
     if experiment_name := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.experiment"] = experiment_name
-    name = f"{corpus['source']} gru {params.train.units} seed {params.train.seed} {key[:6]}"
+    name = f"{corpus['source']} {params.train.cell} {params.train.units} seed {params.train.seed} {key[:6]}"
     with told():
         run = client.create_run(experiment, run_name=name, tags=tags)
         client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in flat(params.model_dump())])

@@ -41,7 +41,8 @@ def verdict(mcnemar: dict[str, float]) -> str:
     counts = f"{ours:,} posts only the classifier gets right, {theirs:,} only the baseline (McNemar's p = {p:.2g})"
     if p >= 0.05:
         return f"Neither beats the other: {counts}."
-    return f"The {'classifier' if ours > theirs else 'baseline'} beats the other: {counts}."
+    better, worse = ("classifier", "baseline") if ours > theirs else ("baseline", "classifier")
+    return f"The {better} beats the {worse}: {counts}."
 
 
 def read(path: str, experiment: str | None) -> str:
