@@ -35,26 +35,27 @@ setup: .venv/installed
 # Experiments run in a copy of the repository: the working folder keeps its parameters and its model. What is kept of
 # them is found with `dvc exp list`, and in MLflow. SOURCE: sample, stack_overflow_16k, or a path of the archive.
 SOURCE ?= stack_overflow_16k
-EXPERIMENT = dvc exp run --temp --force -S fetch.source=$(SOURCE)
-# The recurrent network by itself: tokens are all it sees, and its answer is all that counts.
-PLAIN = -S train.ngrams=0 -S train.character_ngrams=false -S train.wide=false
+experiment = dvc exp remove --quiet $(1) 2> /dev/null; dvc exp run --temp -n $(1) -S fetch.source=$(SOURCE)
+# The recurrent network by itself, whatever params.yaml says: tokens are all it sees, and its answer is all that counts.
+PLAIN = -S train.ngrams=0 -S train.character_ngrams=false -S train.wide=false -S train.layers=1 \
+  -S train.bidirectional=false -S train.pooling=last -S train.reset_after=true -S train.weight_averaging=0.0 \
+  -S train.word_dropout=0.0 -S train.embedding_dropout=0.0 -S train.recurrent_dropout=0.0 -S train.label_smoothing=0.0
 
 # The GRU tutorial's network and training, without its mistake of training on the test split.
 tutorial: setup  ## run the GRU tutorial's own recipe: make tutorial SOURCE=path/of/the/archive
-	@$(EXPERIMENT) -n tutorial \
+	@$(call experiment,tutorial) \
 	  -S vectorize.tokenizer=words -S vectorize.vocabulary=10000 -S vectorize.max_tokens=150 \
 	  -S split.validation=0.15 -S split.seed=20 \
-	  -S train.embedding=16 -S train.vectors=random $(PLAIN) \
-	  -S train.bidirectional=false -S train.units=32 -S train.mask=false -S train.pooling=last \
-	  -S train.spatial_dropout=0.0 -S train.dropout=0.3 -S train.optimizer=rmsprop -S train.learning_rate=0.001 -S train.schedule=constant -S train.clip_norm=null \
+	  $(PLAIN) -S train.cell=gru -S train.embedding=16 -S train.vectors=random -S train.units=32 -S train.mask=false \
+	  -S train.spatial_dropout=0.0 -S train.dropout=0.3 -S train.seed=1 -S train.optimizer=rmsprop -S train.learning_rate=0.001 -S train.schedule=constant -S train.clip_norm=null \
 	  -S train.batch=100 -S train.epochs=20 -S train.patience=null
 	@python -m pipeline.report.summary tutorial
 
 # Read one way, from the first token to the last, and judged by the last state: here a gradient has the longest way.
 cells: setup     ## compare rnn, lstm and gru: make cells SOURCE=path/of/the/archive
 	@for cell in rnn lstm gru; do \
-	  $(EXPERIMENT) -n cell-$$cell -S train.cell=$$cell $(PLAIN) -S train.bidirectional=false \
-	    -S train.pooling=last -S train.epochs=10 -S train.patience=3 train || exit 1; \
+	  $(call experiment,cell-$$cell) $(PLAIN) -S train.cell=$$cell -S train.mask=true -S train.epochs=10 \
+	    -S train.patience=3 train || exit 1; \
 	done
 	@python -m pipeline.report.experiments cell-rnn cell-lstm cell-gru
 

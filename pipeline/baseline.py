@@ -1,4 +1,4 @@
-"""Stage 4, baseline: the linear model that the GRU must beat, fitted on the same training posts.
+"""Stage 4, baseline: the linear model that the classifier must beat, and that is one half of it.
 
     python -m pipeline.baseline
 

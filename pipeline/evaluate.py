@@ -18,7 +18,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from pipeline import linear, params, stage
 from pipeline.corpus import tables
-from pipeline.nn.serving import Classifier
+from pipeline.nn.serving import Classifier, mean
 from pipeline.report import metrics, plots
 
 TEST = Path("data/split/test.parquet")
@@ -38,10 +38,9 @@ def main() -> None:
     about = f"{len(ids):,} test posts of {corpus['source']}"
     if corpus["sample"]:
         about += ", a corpus for trying out"
-    answers = {
-        "classifier": classifier.probabilities(texts),
-        "baseline": linear.probabilities(linear.load((MODELS / "baseline.safetensors").read_bytes()), texts),
-    }
+    network = classifier.network(texts)
+    baseline = linear.probabilities(linear.load((MODELS / "baseline.safetensors").read_bytes()), texts)
+    answers = {"classifier": mean(network, baseline) if classifier.linear else network, "baseline": baseline}
     result: dict = {"posts": len(ids)}
     for model, probabilities in answers.items():
         result[model] = metrics.figures(actual, probabilities)
@@ -51,7 +50,7 @@ def main() -> None:
         write_report(folder, actual, probabilities, labels, f"{model}, {about}")
         write_predictions(folder / "predictions.csv", ids, actual, probabilities, labels)
     if classifier.linear:
-        result["network"] = metrics.figures(actual, classifier.network(texts))
+        result["network"] = metrics.figures(actual, network)
     result["mcnemar"] = metrics.mcnemar(actual, *answers.values())
     (REPORTS / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     print(f"evaluate: {about}")

@@ -1,8 +1,8 @@
-"""The linear model that the GRU must beat: an SVM on n-grams weighted by naive Bayes (NB-SVM, Wang & Manning 2012).
+"""The baseline, and one half of the classifier: an SVM on n-grams weighted by naive Bayes.
 
-It has two views of a post, and its score is the mean of theirs: words and punctuation marks in runs of up to three,
-and characters in runs of three to five. Each n-gram has two numbers per label: its log-count ratio (how much more often
-posts of that label hold it) and the weight that the SVM gave it.
+That is NB-SVM (Wang & Manning 2012), with two views of a post, the mean of whose scores counts: words and punctuation
+marks in runs of up to three, and characters in runs of three to five. Each n-gram has two numbers per label: its
+log-count ratio (how much more often posts of that label hold it) and the weight that the SVM gave it.
 """
 
 from __future__ import annotations
@@ -43,44 +43,44 @@ class Model(NamedTuple):
 
 
 def fit(texts: list[str], labels: np.ndarray, label_count: int, params: Baseline) -> Model:
-    """Learn the label, an index, of each text. Raises Stop when no n-gram of words is in enough posts."""
+    """Learn the label, an index below `label_count`, of each text. Raises Stop when no n-gram is in enough posts."""
     # All words, of the whole text.
     words = tokenizer.fit(texts, "code", vocabulary=2**TOKEN_BITS, max_tokens=2**31)
     by_words, by_characters = hold(texts, params.ngrams, words)
-    return Model(
+    model = Model(
         fit_view(by_words, labels, label_count, params.min_posts, params.C),
         fit_view(by_characters, labels, label_count, params.character_min_posts, params.C),
         params.ngrams,
         words,
     )
+    if len(model.words.ngrams) == len(model.characters.ngrams) == 1:
+        raise Stop(
+            "the baseline finds no n-gram in enough posts; lower baseline.min_posts or baseline.character_min_posts, "
+            "or give more posts"
+        )
+    return model
 
 
 def fit_view(held: Held, labels: np.ndarray, label_count: int, min_posts: int, inverse_regularization: float) -> View:
-    """A linear SVM for each label against all others."""
+    """A linear SVM for each label against all others; `labels` are indices `[posts]`. A view may know no n-gram."""
     from sklearn.preprocessing import normalize  # here, as serving needs no scikit-learn
     from sklearn.svm import LinearSVC
 
     known = ngrams.ratios(held, labels, label_count, min_posts)
-    if len(known.ngrams) == 1:
-        raise Stop(
-            f"no n-gram is in {min_posts} posts, so that the baseline has nothing to learn from; "
-            "lower baseline.min_posts and baseline.character_min_posts, or give more posts"
-        )
     holds = matrix(held, known.ngrams)
     weights, intercepts = np.zeros_like(known.ratios), np.zeros(label_count, np.float32)
-    for label in range(label_count):
+    for label in range(label_count if holds.nnz else 0):
         weighted = holds.copy()
         weighted.data = known.ratios[holds.indices, label]
         # Scaled to length 1, long posts weigh no more than short ones.
-        svm = LinearSVC(C=inverse_regularization, random_state=0, tol=TOLERANCE).fit(
-            normalize(weighted, copy=False), labels == label
-        )
+        svm = LinearSVC(C=inverse_regularization, random_state=0, tol=TOLERANCE)
+        svm.fit(normalize(weighted, copy=False), labels == label)
         weights[:, label], intercepts[label] = svm.coef_[0], svm.intercept_[0]
     return View(*known, weights, intercepts)
 
 
 def scores(model: Model, texts: list[str]) -> np.ndarray:
-    """Distances from the separating planes, float32 `[texts, labels]`."""
+    """Distances from the separating planes, a mean of the two views', float32 `[texts, labels]`."""
     by_view = []
     for held, view in zip(hold(texts, model.orders, model.tokenizer), (model.words, model.characters), strict=True):
         holds = matrix(held, view.ngrams)
@@ -92,7 +92,7 @@ def scores(model: Model, texts: list[str]) -> np.ndarray:
 def hold(texts: list[str], orders: int, words: Tokenizer) -> tuple[Held, Held]:
     """The n-grams of words that each text holds, and those of characters. A word not known is in none."""
     unknown = words.token_to_id(tokenizer.UNKNOWN)
-    ids, starts = ngrams.join([np.array(encoding.ids) for encoding in words.encode_batch_fast(texts)])
+    ids, starts = ngrams.join([np.array(encoding.ids, np.int32) for encoding in words.encode_batch_fast(texts)])
     ids = np.where(ids == unknown, 0, ids)
     symbols, first = ngrams.join([ngrams.characters(text) for text in texts])
     return (

@@ -3,7 +3,7 @@
     python -m pipeline.vectorize
 
 `models/tokenizer.json` is the file that serves, too. `data/ids/` holds train and validation as Parquet tables with the
-columns id, tokens (int32, not padded: `train` pads each batch to its longest post), characters (a byte each, see
+columns id, tokens (int32, not padded: `train` pads each batch to its longest post), characters (two bytes each, see
 `pipeline.corpus.ngrams`), ends (where among the characters each token ends) and label (index into `labels.json`). Test
 posts are not looked at here.
 """

@@ -12,7 +12,7 @@ import numpy as np
 
 SMOOTHING = 0.5  # posts added to each count, so that no ratio is infinite
 TOKEN_BITS = 21  # three token ids fit into one int64
-CHARACTER_BITS = 8
+CHARACTER_BITS = 12  # five characters fit into one int64
 CHARACTER_ORDERS = range(3, 6)
 
 
@@ -31,9 +31,13 @@ class Ratios(NamedTuple):
 
 
 def characters(text: str) -> np.ndarray:
-    """A symbol per character, uint8: lower-cased where it is ASCII, 255 for all beyond Latin-1."""
-    symbols = np.minimum(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), 255).astype(np.uint8)
-    return symbols + np.uint8(32) * ((symbols >= ord("A")) & (symbols <= ord("Z")))
+    """A symbol per character, uint16 from 1 to 4095, and 0 for NUL: its code point, in lower case where it is ASCII.
+
+    Code points that need more bits share symbols.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    symbols = np.where(codes, (codes - 1) % (2**CHARACTER_BITS - 1) + 1, 0).astype(np.uint16)
+    return symbols + np.uint16(32) * ((symbols >= ord("A")) & (symbols <= ord("Z")))
 
 
 def join(posts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

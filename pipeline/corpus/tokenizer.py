@@ -23,7 +23,7 @@ from tokenizers.trainers import BpeTrainer, WordLevelTrainer
 from pipeline.corpus.ngrams import characters
 
 PADDING, UNKNOWN = "[PAD]", "[UNK]"  # ids 0 and 1
-# Words, and every punctuation mark by itself: in questions about code, `;`, `{` and `->` are half of the evidence.
+# Words, and every punctuation mark by itself: in questions about code, `;`, `{` and `->` tell much.
 PATTERN = r"\w+|[^\w\s]"
 # In `bpe`, the first piece of a word begins with this: `▁hash`, `map`. It is no letter, so no word has it inside.
 START = "▁"
@@ -34,7 +34,7 @@ class Encoded(NamedTuple):
 
     ids: np.ndarray  # int32 [tokens]
     ends: np.ndarray  # int64 [tokens]: where in the text each token ends
-    characters: np.ndarray  # uint8 [characters], see `pipeline.corpus.ngrams`
+    characters: np.ndarray  # uint16 [characters], see `pipeline.corpus.ngrams`
 
 
 def fit(texts: Iterable[str], kind: str, vocabulary: int, max_tokens: int) -> Tokenizer:
@@ -77,7 +77,7 @@ def words() -> Tokenizer:
 
 def bpe() -> Tokenizer:
     # The library's own marks (continuing_subword_prefix, end_of_word_suffix) make another vocabulary in each process,
-    # as the trainer numbers marked characters in the order of a hash map (tokenizers issue 1794). Text has an order.
+    # as the trainer numbers marked characters in the order of a hash map. Text has an order.
     tokenizer = Tokenizer(BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = Sequence([Lowercase(), Replace(Regex(r"\b(?=\w)"), START)])
     tokenizer.pre_tokenizer = each(f"{START}?{PATTERN}")

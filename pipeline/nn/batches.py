@@ -22,7 +22,7 @@ class Ids:
     tokens: np.ndarray  # int32 [all tokens]
     ends: np.ndarray  # int64 [all tokens]: where in `characters` each token ends
     starts: np.ndarray  # int64 [posts + 1]
-    characters: np.ndarray  # uint8 [all characters]
+    characters: np.ndarray  # uint16 [all characters]
     character_starts: np.ndarray  # int64 [posts + 1]
     labels: np.ndarray  # int [posts]
     evidence: np.ndarray  # float32 [all tokens, columns], see `pipeline.nn.evidence`; there may be no column
@@ -48,7 +48,7 @@ def read(path: Path) -> Ids:
     with path.open("rb") as file:
         table = pq.read_table(file, columns=["tokens", "ends", "characters", "label"])
     rows = zip(*(table[name].to_pylist() for name in ("tokens", "ends", "characters")), strict=True)
-    encoded = (Encoded(np.array(ids), np.array(ends), np.frombuffer(text, np.uint8)) for ids, ends, text in rows)
+    encoded = (Encoded(np.array(ids), np.array(ends), np.frombuffer(text, np.uint16)) for ids, ends, text in rows)
     return make(encoded, table["label"].to_numpy())
 
 
@@ -67,7 +67,7 @@ def choose(ids: Ids, posts: np.ndarray) -> Ids:
 def pad(ids: Ids, rows: np.ndarray, width: int | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The posts `rows` as the network's inputs, padded with 0 on the right, and their labels `[batch]`.
 
-    Inputs: `ids` int32 `[batch, time]` and, where there is any, `evidence` float32 `[batch, time, evidence]`; time is
+    Inputs: `ids` int32 `[batch, time]` and, where there is any, `evidence` float32 `[batch, time, columns]`; time is
     `width`, or for None the length of the longest of these posts.
     """
     lengths = ids.starts[rows + 1] - ids.starts[rows]
@@ -76,8 +76,8 @@ def pad(ids: Ids, rows: np.ndarray, width: int | None = None) -> tuple[dict[str,
     chosen = (ids.starts[rows, None] + steps)[real]
     inputs = {"ids": np.zeros(real.shape, np.int32)}
     inputs["ids"][real] = ids.tokens[chosen]
-    if width := ids.evidence.shape[1]:
-        inputs["evidence"] = np.zeros((*real.shape, width), np.float32)
+    if columns := ids.evidence.shape[1]:
+        inputs["evidence"] = np.zeros((*real.shape, columns), np.float32)
         inputs["evidence"][real] = ids.evidence[chosen]
     return inputs, ids.labels[rows]
 

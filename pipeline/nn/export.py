@@ -33,13 +33,14 @@ def save(model: keras.Model, labels: list[str], params: Train, folder: Path) -> 
     architecture = json.loads(model.to_json())
     architecture.pop("compile_config")  # how it was trained is no part of it
     (folder / "network.json").write_text(json.dumps(architecture, indent=1, sort_keys=True) + "\n")
-    onnx_model = to_onnx(weights, model.inputs[0].shape[1], labels, made_with, params)
+    width, columns = model.inputs[0].shape[1], sum(each.shape[-1] for each in model.inputs[1:])
+    onnx_model = to_onnx(weights, columns, width, labels, made_with, params)
     (folder / "model.onnx").write_bytes(onnx_model.SerializeToString(deterministic=True))
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """The weights by name. The wrapper's own name goes: a network built from `network.json` has none in its paths."""
-    return {variable.path.removeprefix("classifier/"): np.asarray(variable) for variable in model.weights}
+    """The weights by name, without the wrapper's: a network built from `network.json` has none in its paths."""
+    return {"/".join(variable.path.split("/")[-3:]): np.asarray(variable) for variable in model.weights}
 
 
 class Graph:
@@ -62,12 +63,17 @@ class Graph:
 
 
 def to_onnx(
-    weights: dict[str, np.ndarray], width: int | None, labels: list[str], made_with: dict[str, str], params: Train
+    weights: dict[str, np.ndarray],
+    columns: int,
+    width: int | None,
+    labels: list[str],
+    made_with: dict[str, str],
+    params: Train,
 ) -> onnx.ModelProto:
     """The network of `network.build` out of ONNX's own operators; `labels` and `made_with` stand in the metadata.
 
-    Inputs: `ids` int32 `[batch, time]`, 0 is padding on the right, and `evidence` float32 `[batch, time, evidence]`
-    where the network has it; time is `width` where that is no None. Output: `probabilities` float32 `[batch, labels]`.
+    Inputs: `ids` int32 `[batch, time]`, 0 is padding on the right, and `evidence` float32 `[batch, time, columns]`
+    unless `columns` is 0; time is `width` where that is no None. Output: `probabilities` float32 `[batch, labels]`.
     """
     graph = Graph()
     lengths = real = ""  # "" is how ONNX writes an input that is left out
@@ -78,10 +84,9 @@ def to_onnx(
     token = graph("Gather", graph.constant(weights["embedding/embeddings"]), "ids")
     shape = ["batch", width or "time"]
     inputs = [helper.make_tensor_value_info("ids", TensorProto.INT32, shape)]
-    if evidence := evidence_of(weights, params):
-        inputs.append(
-            helper.make_tensor_value_info("evidence", TensorProto.FLOAT, ["batch", width or "time", evidence])
-        )
+    if columns:
+        shape = ["batch", width or "time", columns]
+        inputs.append(helper.make_tensor_value_info("evidence", TensorProto.FLOAT, shape))
         token = graph("Concat", token, "evidence", axis=-1)
 
     steps = graph("Transpose", token, perm=[1, 0, 2])
@@ -105,14 +110,6 @@ def to_onnx(
     helper.set_model_props(model, {"labels": json.dumps(labels), "made_with": json.dumps(made_with)})
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def evidence_of(weights: dict[str, np.ndarray], params: Train) -> int:
-    """How many numbers a step sees beside the token's vector."""
-    kernel = next(
-        value for path, value in weights.items() if path.startswith("recurrent_0") and path.endswith("/kernel")
-    )
-    return len(kernel) - params.embedding
 
 
 def recurrent(
@@ -144,7 +141,7 @@ def cell_weights(
     weights: dict[str, np.ndarray], layer: int, way: str, cell: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One direction's W `[blocks * units, inputs]`, R `[blocks * units, units]` and B `[2 * blocks * units]`."""
-    start = f"recurrent_{layer}/{way + '_' if way else ''}"
+    start = f"{way}_recurrent_{layer}/" if way else f"recurrent_{layer}/"
     of = {path.rpartition("/")[2]: value for path, value in weights.items() if path.startswith(start)}
     blocks = BLOCKS[cell]
 
@@ -173,9 +170,10 @@ def pool(graph: Graph, weights: dict[str, np.ndarray], states: str, real: str, p
     pooled = []
     if "max" in pooling:
         pooled.append(graph("ReduceMax", masked(states, -1.0), graph.constant(TIME), keepdims=0))
-    if "mean" in pooling:
+    if "mean" in pooling and mask:
         total = graph("ReduceSum", masked(states, 0.0), graph.constant(TIME), keepdims=0)
-        one_each = graph("Cast", mask or graph("Equal", "ids", "ids"), to=TensorProto.FLOAT)
-        count = graph("ReduceSum", one_each, graph.constant(TIME), keepdims=int(not mask))
+        count = graph("ReduceSum", graph("Cast", mask, to=TensorProto.FLOAT), graph.constant(TIME), keepdims=0)
         pooled.append(graph("Div", total, count))
+    elif "mean" in pooling:
+        pooled.append(graph("ReduceMean", states, graph.constant(TIME), keepdims=0))
     return graph("Concat", *pooled, axis=-1)

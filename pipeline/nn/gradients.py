@@ -21,7 +21,7 @@ def by_step(model: keras.Model, ids: Ids, width: int | None = None) -> np.ndarra
     lengths = np.diff(ids.starts)
     rows = np.argsort(-lengths, kind="stable")[:POSTS]
     inputs, labels = pad(ids, rows, width)
-    norms = np.linalg.norm(gradient(model, inputs, labels), axis=-1)
+    norms = np.linalg.norm(gradient(model, inputs, labels).astype(float), axis=-1)
     # The last token of every post comes to place 0.
     back = (lengths[rows, None] - 1) - np.arange(norms.shape[1])
     steps = range(lengths[rows].max())

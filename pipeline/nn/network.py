@@ -15,16 +15,16 @@ CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers
 def build(
     vocabulary: int,
     labels: int,
-    evidence: int,
+    columns: int,
     width: int | None,
     steps: int,
     params: Train,
     vectors: np.ndarray | None = None,
 ) -> keras.Model:
-    """A compiled model from posts to probabilities `[batch, labels]`; its learning rate falls over `steps` batches.
+    """A compiled model from posts to probabilities `[batch, labels]`; its learning rate may fall over `steps` batches.
 
-    Inputs: token ids `[batch, time]` (int32, 0 is padding on the right) and, unless `evidence` is 0, what the n-grams
-    say `[batch, time, evidence]` (see `pipeline.nn.evidence`). `width` fixes the time; None leaves it open.
+    Inputs: token ids `[batch, time]` (int32, 0 is padding on the right) and, unless `columns` is 0, what the n-grams
+    say `[batch, time, columns]` (see `pipeline.nn.evidence`). `width` fixes the time; None leaves it open.
     `vectors` `[vocabulary, embedding]` are those of the tokens, and stay as they are; None: they start at random, and
     are learned.
 
@@ -44,8 +44,8 @@ def build(
     x = layers.Dropout(params.word_dropout, noise_shape=(None, None, 1), name="word_dropout")(x)
     x = layers.Dropout(params.spatial_dropout, noise_shape=(None, 1, None), name="spatial_dropout")(x)
     x = layers.Dropout(params.embedding_dropout, name="embedding_dropout")(x)
-    if evidence:
-        inputs.append(keras.Input((width, evidence), name="evidence"))
+    if columns:
+        inputs.append(keras.Input((width, columns), name="evidence"))
         # All that is said at a token is dropped together, so that the network does not lean on it alone.
         dropout = layers.Dropout(params.ngram_dropout, noise_shape=(None, None, 1), name="evidence_dropout")
         x = layers.Concatenate(name="token")([x, dropout(inputs[1])])
@@ -118,8 +118,8 @@ def smoothed_cross_entropy(labels: int, smoothing: float) -> Callable:
 def dataset(ids: Ids, size: int, width: int | None, rng: np.random.Generator | None = None) -> tf.data.Dataset:
     """`batches` as TensorFlow reads them; each pass over it is another epoch, shuffled anew when `rng` is given."""
     inputs = {"ids": tf.TensorSpec((None, width), tf.int32)}
-    if evidence := ids.evidence.shape[1]:
-        inputs["evidence"] = tf.TensorSpec((None, width, evidence), tf.float32)
+    if columns := ids.evidence.shape[1]:
+        inputs["evidence"] = tf.TensorSpec((None, width, columns), tf.float32)
     signature = (inputs, tf.TensorSpec((None,), tf.int32))
     made = tf.data.Dataset.from_generator(lambda: batches.batches(ids, size, width, rng), output_signature=signature)
     return made.apply(tf.data.experimental.assert_cardinality(-(-len(ids) // size))).prefetch(2)

@@ -1,6 +1,6 @@
 """Keras and TensorFlow, imported without TensorFlow's start-up notices: `from pipeline.nn.quiet import keras, tf`.
 
-TF_CPP_MIN_LOG_LEVEL alone no longer silences them (tensorflow/tensorflow issue 100442): those written while the
+TF_CPP_MIN_LOG_LEVEL alone no longer silences them: those written while the
 library loads go to the process's standard error before any level is read. So it is put aside for that time.
 A failing import still raises its exception.
 """

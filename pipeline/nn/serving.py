@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from scipy.special import softmax
 from tokenizers import Tokenizer
 
 from pipeline import linear
@@ -28,9 +29,9 @@ def companions(wide: bool) -> list[str]:
 
 
 def mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The geometric mean of two models' probabilities `[posts, labels]`: that of their logits, as a softmax."""
-    product = np.sqrt(one * other)
-    return product / product.sum(axis=1, keepdims=True)
+    """The geometric mean of two models' probabilities, float32 `[posts, labels]`: the softmax of their mean logits."""
+    floor = 1e-30  # a model that is sure beyond float32's numbers says 0
+    return softmax((np.log(np.maximum(one, floor)) + np.log(np.maximum(other, floor))) / 2, axis=1)
 
 
 class Classifier:
@@ -57,13 +58,17 @@ class Classifier:
         for name, digest in made_with.items():
             if hashlib.sha256(content[name]).hexdigest() != digest:
                 raise Stop(f"{name} is not the one that {MODEL} was trained with; {back}")
-        self.tokenizer = Tokenizer.from_buffer(content[TOKENIZER])
-        self.evidence = evidence.load(content[EVIDENCE])
-        self.linear = linear.load(content[LINEAR]) if LINEAR in content else None
+        try:
+            self.tokenizer = Tokenizer.from_buffer(content[TOKENIZER])
+            self.evidence = evidence.load(content[EVIDENCE])
+            self.linear = linear.load(content[LINEAR]) if LINEAR in content else None
+        except Exception as error:
+            raise Stop(f"a file beside {MODEL} is not of this version ({error!r}); {back}") from None
 
     def probabilities(self, texts: Iterable[str]) -> np.ndarray:
-        """The network's answer, or its mean with the linear model's, float32 `[texts, labels]`."""
-        texts = list(texts)
+        """What is shipped, float32 `[texts, labels]`: the network's answer, or its mean with the linear model's."""
+        # What is no text (half of a surrogate pair) becomes a question mark.
+        texts = [text.encode("utf-8", "replace").decode() for text in texts]
         answer = self.network(texts)
         return mean(answer, linear.probabilities(self.linear, texts)) if self.linear else answer
 

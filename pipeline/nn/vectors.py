@@ -10,6 +10,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.utils.extmath import randomized_svd
 
 from pipeline.nn.batches import Ids
+from pipeline.stage import Stop
 
 WINDOW = 5  # tokens to each side; one at distance d counts 1/d
 SMOOTHING = 0.75  # exponent of the context's frequency: rare contexts weigh less
@@ -17,15 +18,17 @@ SIZE = 0.1  # of a vector's numbers, as a root mean square
 
 
 def from_posts(posts: Ids, vocabulary: int, dimensions: int) -> np.ndarray:
-    """float32 `[vocabulary, dimensions]`; a token that is near no other has a vector of zeros."""
+    """float32 `[vocabulary, dimensions]`; a token that is near no other has a vector of zeros.
+
+    Raises Stop where no token is near another: vectors would say nothing.
+    """
     near = beside(posts, vocabulary)
-    total = near.sum()
+    if not near.nnz:
+        raise Stop("no training post has two tokens, so that none stands near another; set train.vectors to random")
     of_token = np.asarray(near.sum(axis=1)).ravel()
     of_context = np.asarray(near.sum(axis=0)).ravel() ** SMOOTHING
     near = near.tocoo()
-    information = (
-        np.log(near.data * of_context.sum() / (of_token[near.row] * of_context[near.col])) if total else near.data
-    )
+    information = np.log(near.data * of_context.sum() / (of_token[near.row] * of_context[near.col]))
     positive = information > 0
     matrix = csr_matrix((information[positive], (near.row[positive], near.col[positive])), near.shape, dtype=np.float32)
     rank = min(dimensions, vocabulary)

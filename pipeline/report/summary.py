@@ -38,7 +38,8 @@ def main() -> None:
 def verdict(mcnemar: dict[str, float]) -> str:
     """Whether the classifier beats the baseline, in a sentence; 0.05 is where the field draws the line."""
     ours, theirs, p = mcnemar["only_classifier_right"], mcnemar["only_baseline_right"], mcnemar["p"]
-    counts = f"{ours:,} posts only the classifier gets right, {theirs:,} only the baseline (McNemar's p = {p:.2g})"
+    how_sure = f"p = {p:.2g}" if p else "p < 1e-300"  # beyond what a number can hold
+    counts = f"{ours:,} posts only the classifier gets right, {theirs:,} only the baseline (McNemar's {how_sure})"
     if p >= 0.05:
         return f"Neither beats the other: {counts}."
     better, worse = ("classifier", "baseline") if ours > theirs else ("baseline", "classifier")

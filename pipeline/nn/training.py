@@ -1,4 +1,4 @@
-"""A training as it goes on: what each epoch gave, and the weights to keep."""
+"""Training: what each epoch gave, the weights to keep, and when to stop."""
 
 import math
 import time
@@ -7,13 +7,37 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.nn.quiet import keras
+from pipeline.nn.quiet import keras, tf
 from pipeline.params import Train
 from pipeline.stage import Stop
 
 
 class Diverged(Stop):
     """The loss is no number any more."""
+
+
+def fit(model: keras.Model, batched: tf.data.Dataset, validation: tf.data.Dataset, progress: "Progress") -> None:
+    """Train until validation gets no better; `progress` has the weights to keep. Raises Diverged."""
+    section = progress.section
+    callbacks: list[keras.callbacks.Callback] = []
+    if section.weight_averaging:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if section.patience:
+        callbacks.append(keras.callbacks.EarlyStopping("val_log_loss", mode="min", patience=section.patience))
+    try:
+        model.fit(
+            batched,
+            validation_data=validation,
+            epochs=section.epochs,
+            callbacks=[*callbacks, progress],
+            shuffle=False,  # `batches` does it; else Keras warns that it cannot
+            verbose=0,
+        )
+    except tf.errors.InvalidArgumentError:
+        # With weights that are no numbers any more, Keras' RMSprop fails before the loss can be looked at.
+        if all(np.isfinite(weight).all() for weight in model.get_weights()):
+            raise
+        raise progress.diverged("a weight", math.nan) from None
 
 
 class Progress(keras.callbacks.Callback):
@@ -56,5 +80,8 @@ class Progress(keras.callbacks.Callback):
     def check(self, logs: dict) -> None:
         for name in ("loss", "val_log_loss"):
             if not math.isfinite(value := float(logs.get(name, 0.0))):
-                self.bar.close()
-                raise Diverged(f"{name} is {value} in epoch {self.epoch}; try a smaller train.learning_rate")
+                raise self.diverged(name, value)
+
+    def diverged(self, what: str, value: float) -> Diverged:
+        self.bar.close()
+        return Diverged(f"{what} is {value} in epoch {self.epoch}; try a smaller train.learning_rate")
