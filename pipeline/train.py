@@ -20,7 +20,7 @@ from pipeline import linear, params, stage
 from pipeline.corpus import tables
 from pipeline.lineage import runs
 from pipeline.nn import batches, evidence, export, gradients, network, vectors
-from pipeline.nn.quiet import keras
+from pipeline.nn.quiet import keras, tf
 from pipeline.nn.serving import Classifier, mean
 from pipeline.nn.training import Diverged, Progress, fit
 from pipeline.report import metrics, plots
@@ -50,6 +50,8 @@ def main() -> None:
     known = vectors.from_posts(train, size, section.embedding) if section.vectors == "posts" else None
 
     keras.utils.set_random_seed(section.seed)
+    # Else the gradients of learned vectors are summed in whatever order the threads come.
+    tf.config.experimental.enable_op_determinism()
     assert tokenizer.truncation
     width = None if section.mask else tokenizer.truncation["max_length"]
     batched = network.dataset(train, section.batch, width, np.random.default_rng(section.seed))

@@ -37,7 +37,7 @@ def fit(model: keras.Model, batched: tf.data.Dataset, validation: tf.data.Datase
         # With weights that are no numbers any more, Keras' RMSprop fails before the loss can be looked at.
         if all(np.isfinite(weight).all() for weight in model.get_weights()):
             raise
-        raise progress.diverged("a weight", math.nan) from None
+        raise progress.diverged("loss", math.nan) from None
 
 
 class Progress(keras.callbacks.Callback):
