@@ -1,5 +1,6 @@
 """Fixtures for many tests: a folder to run stages in, corpora in every packing, a web server, real processes."""
 
+import hashlib
 import io
 import json
 import os
@@ -19,10 +20,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from ruamel.yaml import YAML
 
-from pipeline import params
+from pipeline import linear, params
+from pipeline.corpus.ngrams import Ratios
 from pipeline.corpus.tokenizer import fit
+from pipeline.linear import Model
+from pipeline.nn import evidence
 from pipeline.nn.evidence import Evidence
-from pipeline.nn.evidence import save as save_evidence
 
 ROOT = Path(__file__).parent.parent
 
@@ -116,47 +119,84 @@ def run(workspace: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
+def archive() -> Path:
+    """The real Stack Overflow 16k archive; without it, a test of real posts is skipped."""
+    path = os.environ.get("STACK_OVERFLOW_16K") or ROOT.parent / "shared/datasets/stack_overflow_16k.tar.gz"
+    if not Path(path).exists():
+        pytest.skip("the real archive is not at hand")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., params.Train]:
+    """`small(cell="lstm")`: the tests' parameters of training with a tiny network, and with these changes."""
+    values = params.load(ROOT / "tests/params.yaml").train.model_dump() | {"embedding": 7, "units": 5}
+    return lambda **changes: params.Train.model_validate(values | changes)
+
+
+@pytest.fixture(scope="session")
 def random_network() -> Callable:
-    """`random_network(vocabulary, labels)` is a small Keras network whose every weight and bias is random."""
+    """`random_network(train, vocabulary=50, labels=3)` is a Keras network whose every weight and bias is random."""
     from pipeline.nn import network  # here, as TensorFlow takes seconds to import
 
-    train = params.load(ROOT / "tests/params.yaml").train.model_copy(update={"embedding": 7, "units": 5})
-
-    def build(vocabulary: int, labels: int, evidence: int = 0, seed: int = 1):
+    def build(
+        train: params.Train,
+        vocabulary: int = 50,
+        labels: int = 3,
+        evidence: int = 0,
+        width: int | None = None,
+        seed: int = 1,
+    ):
         network.keras.utils.clear_session()  # else layers have other names than those of the network before
         rng = np.random.default_rng(seed)
-        model = network.build(vocabulary, labels, evidence, 100, train)
+        model = network.build(vocabulary, labels, evidence, width, 100, train)
         model.set_weights([rng.normal(0, 0.7, weight.shape) for weight in model.get_weights()])
         return model
 
     return build
 
 
-# The words that the fixture `models` knows: each speaks for one label, so that every answer is plain.
+# The words that the network of `models` knows: each speaks for one label, so that every answer is plain.
 SPEAKS_FOR = {"banana": 0, "dict": 1}
 LABELS = ["fruit", "pythön"]
 
 
 @pytest.fixture
-def models(workspace: Path) -> None:
-    """`models/` with a hand-made classifier: each token adds its vote, and a softmax makes them probabilities."""
-    Path("models").mkdir()
-    tokenizer = fit(SPEAKS_FOR, vocabulary=10, max_tokens=100)
-    tokenizer.save("models/tokenizer.json")
-    nothing = Evidence(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32), np.zeros(0, np.int64))
-    save_evidence(nothing, Path("models/evidence.safetensors"))
-    votes = np.zeros((tokenizer.get_vocab_size(), len(LABELS)), np.float32)
-    for word, label in SPEAKS_FOR.items():
-        votes[tokenizer.token_to_id(word), label] = 2
-    constants = [numpy_helper.from_array(votes, "votes"), numpy_helper.from_array(np.array([1]), "time")]
-    nodes = [
-        helper.make_node("Gather", ["votes", "ids"], ["each"]),
-        helper.make_node("ReduceSum", ["each", "time"], ["sum"], keepdims=0),
-        helper.make_node("Softmax", ["sum"], ["probabilities"], axis=-1),
-    ]
-    ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "time"])
-    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])
-    graph = helper.make_graph(nodes, "votes", [ids], [probabilities], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, {"labels": json.dumps(LABELS), "made_with": "{}"})
-    onnx.save(model, "models/model.onnx")
+def make_models(workspace: Path) -> Callable[[Model | None], None]:
+    """`make_models(linear_model)` writes `models/` with a hand-made network, and the linear model beside it, if any.
+
+    In the network each token adds its vote, and a softmax makes them probabilities.
+    """
+
+    def make(beside: Model | None) -> None:
+        Path("models").mkdir()
+        tokenizer = fit(SPEAKS_FOR, "code", vocabulary=10, max_tokens=100)
+        tokenizer.save("models/tokenizer.json")
+        nothing = Ratios(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32))
+        evidence.save(Evidence(nothing, 0, None), Path("models/evidence.safetensors"))
+        if beside:
+            linear.save(beside, Path("models/baseline.safetensors"))
+        votes = np.zeros((tokenizer.get_vocab_size(), len(LABELS)), np.float32)
+        for word, label in SPEAKS_FOR.items():
+            votes[tokenizer.token_to_id(word), label] = 2
+        constants = [numpy_helper.from_array(votes, "votes"), numpy_helper.from_array(np.array([1]), "time")]
+        nodes = [
+            helper.make_node("Gather", ["votes", "ids"], ["each"]),
+            helper.make_node("ReduceSum", ["each", "time"], ["sum"], keepdims=0),
+            helper.make_node("Softmax", ["sum"], ["probabilities"], axis=-1),
+        ]
+        ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "time"])
+        probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])
+        graph = helper.make_graph(nodes, "votes", [ids], [probabilities], constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path("models").iterdir()}
+        helper.set_model_props(model, {"labels": json.dumps(LABELS), "made_with": json.dumps(digests)})
+        onnx.save(model, "models/model.onnx")
+
+    return make
+
+
+@pytest.fixture
+def models(make_models: Callable[[Model | None], None]) -> None:
+    """`models/` with the hand-made network alone."""
+    make_models(None)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score
 
 from pipeline import baseline, linear
 from pipeline.corpus import tables
 
-MODEL = Path("models/baseline.parquet")
+MODEL = Path("models/baseline.safetensors")
 REPORT = Path("reports/baseline.json")
 TRAIN = [("a", f"apple {n % 5} red") for n in range(20)] + [("b", f"banana {n % 5} yellow") for n in range(20)]
 # The last one is an apple by its words: no model of these posts gets it right.
@@ -30,22 +30,40 @@ def test_the_report_holds_the_figures_of_the_saved_model_on_validation() -> None
     baseline.main()
 
     actual = np.array([0, 1, 1, 1])
-    probabilities = linear.predict(MODEL, [text for _, text in VALIDATION])
-    told = json.loads(REPORT.read_text())["validation"]
+    model = linear.load(MODEL.read_bytes())
+    probabilities = linear.probabilities(model, [text for _, text in VALIDATION])
+    report = json.loads(REPORT.read_text())
+    told = report["validation"]
     assert told["accuracy"] == accuracy_score(actual, probabilities.argmax(axis=1)) == 0.75
     assert told["log_loss"] == pytest.approx(-np.log(probabilities[range(4), actual]).mean(), abs=1e-5)
+    # Row 0 of a view is no n-gram.
+    assert report["ngrams"] == len(model.words.ngrams) - 1 + len(model.characters.ngrams) - 1
 
 
 def test_the_sharpness_is_the_one_of_the_least_validation_loss() -> None:
     baseline.main()
 
-    model = linear.pq.read_table(MODEL)
-    actual, scores = np.array([0, 1, 1, 1]), linear.scores(model, [text for _, text in VALIDATION]).astype(float)
-    chosen = float(model.schema.metadata[b"sharpness"])
-    losses = {
-        sharpness: log_loss(actual, linear.probabilities(scores, sharpness)) for sharpness in (chosen, *range(1, 51))
+    model = linear.load(MODEL.read_bytes())
+    actual, texts = np.array([0, 1, 1, 1]), [text for _, text in VALIDATION]
+    probabilities = {
+        sharpness: linear.probabilities(model._replace(sharpness=sharpness), texts)
+        for sharpness in (model.sharpness, *range(1, 51))
     }
-    assert min(losses, key=losses.__getitem__) == chosen
+    losses = {sharpness: -np.log(each[range(4), actual]).mean() for sharpness, each in probabilities.items()}
+    assert min(losses, key=losses.__getitem__) == model.sharpness
+
+
+def test_characters_and_words_of_too_few_posts_are_left_out(set_params: Callable) -> None:
+    counts = []
+    for words, characters in ((2, 2), (20, 2), (2, 20)):
+        set_params(baseline={"min_posts": words, "character_min_posts": characters})
+        baseline.main()
+        model = linear.load(MODEL.read_bytes())
+        counts.append((len(model.words.ngrams), len(model.characters.ngrams)))
+
+    both, fewer_words, fewer_characters = counts
+    assert (fewer_words[0] < both[0], fewer_words[1] == both[1]) == (True, True)
+    assert (fewer_characters[0] == both[0], fewer_characters[1] < both[1]) == (True, True)
 
 
 def test_the_stage_needs_no_test_split_and_writes_the_same_bytes_again(run: Callable) -> None:

@@ -25,9 +25,6 @@ POSTS = {
     "test/java/0.txt": b"public",
     "test/python/0.txt": b"def",
 }
-REAL = Path(
-    os.environ.get("STACK_OVERFLOW_16K") or Path(__file__).parents[2] / "shared/datasets/stack_overflow_16k.tar.gz"
-)
 
 
 def digest_of(posts: Mapping[str, bytes]) -> str:
@@ -239,9 +236,8 @@ def test_as_a_command_it_says_what_it_made_or_one_sentence(pack: Callable, set_p
     assert failed.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real archive is not at hand")
-def test_the_real_archive_is_the_corpus_of_that_name(fetched: Callable) -> None:
-    fetched(REAL)
+def test_the_real_archive_is_the_corpus_of_that_name(archive: Path, fetched: Callable) -> None:
+    fetched(archive)
 
     manifest = json.loads(MANIFEST.read_text())
     assert manifest["source"] == "stack_overflow_16k"

@@ -39,6 +39,16 @@ def test_the_shipped_file_is_valid() -> None:
         (r"(?m)^  dropout:.*", "  dropout: yes", "train.dropout is 'yes', but should be a valid number"),
         ("C:.*", "C: .inf", "baseline.C is inf, but should be a finite number"),
         ("learning_rate:.*", "learning_rate: .nan", "train.learning_rate is nan, but should be a finite number"),
+        ("cell:.*", "cell: elman", "train.cell is 'elman', but should be 'gru', 'lstm' or 'rnn'"),
+        (
+            "pooling:.*",
+            "pooling: sum",
+            "train.pooling is 'sum', but should be 'last', 'max', 'mean', 'max_mean' or 'atte",
+        ),
+        ("mask:.*", "mask: 1", "train.mask is 1, but should be a valid boolean"),
+        ("weight_averaging:.*", "weight_averaging: 1.0", "train.weight_averaging is 1.0, but should be less than 1"),
+        ("clip_norm:.*", "clip_norm: 0", "train.clip_norm is 0, but should be greater than 0"),
+        ("patience:.*", "patience: 0", "train.patience is 0, but should be greater than or equal to 1"),
         ("digest:.*", "digest: abc", "fetch.digest is 'abc', but should match pattern '^[0-9a-f]{64}$'"),
         ("source:.*", "source: ''", "fetch.source is '', but should have at least 1 character"),
         (r"(?m)^  min_posts:.*", "", "baseline.min_posts is missing"),
@@ -55,6 +65,26 @@ def test_a_mistake_is_said_in_one_sentence(tmp_path: Path, pattern: str, new: st
     message = str(stop.value)
     assert message.startswith(f"{tmp_path / 'params.yaml'}: {said}")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn"])
+def test_the_kind_of_a_gru_is_no_kind_of_another_cell(tmp_path: Path, cell: str) -> None:
+    both = f"cell: {cell}\n  reset_after: false"
+
+    with pytest.raises(Stop) as stop:
+        load(tmp_path / "params.yaml", "cell:.*\n  reset_after:.*", both)
+
+    said = f"train: reset_after: false is a kind of GRU, and cell is {cell}; set reset_after to true"
+    assert str(stop.value) == f"{tmp_path / 'params.yaml'}: {said}"
+
+
+def test_a_gru_may_be_of_either_kind(tmp_path: Path) -> None:
+    assert not load(tmp_path / "params.yaml", "reset_after:.*", "reset_after: false").train.reset_after
+
+
+@pytest.mark.parametrize("name", ["clip_norm", "patience"])
+def test_what_may_be_left_undone_may_be_null(tmp_path: Path, name: str) -> None:
+    assert getattr(load(tmp_path / "params.yaml", f"{name}:.*", f"{name}: null").train, name) is None
 
 
 @pytest.mark.parametrize(

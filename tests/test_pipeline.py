@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from itertools import count
 from pathlib import Path
+from statistics import median
 
 import mlflow
 import pandas as pd
@@ -98,9 +100,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_metrics_have_the_promised_shape_and_are_those_of_the_predictions(repository: Path) -> None:
     figures = json.loads((repository / "reports/metrics.json").read_text())
 
-    assert list(figures) == ["posts", "gru", "baseline"]
+    assert list(figures) == ["posts", "classifier", "baseline", "network", "mcnemar"]
     assert figures["posts"] == 80
-    for model in ("gru", "baseline"):
+    for model in ("classifier", "baseline"):
         predictions = list(csv.DictReader((repository / f"reports/{model}/predictions.csv").open()))
         actual, predicted = ([row[name] for row in predictions] for name in ("actual", "predicted"))
         assert len(predictions) == 80
@@ -110,7 +112,7 @@ def test_metrics_have_the_promised_shape_and_are_those_of_the_predictions(reposi
 
 
 def test_reports_hold_the_classification_report_and_say_that_the_sample_is_for_trying_out(repository: Path) -> None:
-    for model in ("gru", "baseline"):
+    for model in ("classifier", "baseline"):
         folder = repository / "reports" / model
         text = (folder / "classification_report.txt").read_text()
         as_json = json.loads((folder / "classification_report.json").read_text())
@@ -132,7 +134,7 @@ def test_one_run_holds_parameters_curves_figures_reports_and_commit(repository: 
     assert only.data.params["fetch.source"] == "sample"
     for section, values in YAML(typ="safe").load(repository / "params.yaml").items():
         assert {f"{section}.{name}" for name in values} <= set(only.data.params)
-    for prefix, model in {"": "gru", "baseline_": "baseline"}.items():
+    for prefix, model in {"": "classifier", "baseline_": "baseline", "network_": "network"}.items():
         for name, value in figures[model].items():
             assert only.data.metrics[f"{prefix}test_{name}"] == value
     for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
@@ -144,9 +146,11 @@ def test_one_run_holds_parameters_curves_figures_reports_and_commit(repository: 
     assert only.data.tags["mlflow.source.git.commit"] == first
     assert "for trying out" in only.data.tags["mlflow.note.content"]
     names = {
-        artifact.path for model in ("gru", "baseline") for artifact in client.list_artifacts(only.info.run_id, model)
+        artifact.path
+        for model in ("classifier", "baseline")
+        for artifact in client.list_artifacts(only.info.run_id, model)
     }
-    for model in ("gru", "baseline"):
+    for model in ("classifier", "baseline"):
         assert f"{model}/classification_report.txt" in names
         assert f"{model}/confusion_matrix.png" in names
 
@@ -218,6 +222,66 @@ def test_an_experiment_in_a_temporary_folder_leaves_its_run_in_the_same_store(re
     assert new.data.params["train.seed"] == "7"
     assert new.data.tags["dvc.experiment"] == "other-seed"
     assert "other-seed" in run(repository, "dvc", "exp", "show", "--csv", "--no-pager")
+
+
+def of_experiment(repository: Path, path: str, experiment: str) -> str:
+    """A file that git keeps, as an experiment made it."""
+    (revision,) = [
+        line.split()[0]
+        for line in run(
+            repository, "git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps"
+        ).splitlines()
+        if line.endswith(f"/{experiment}")
+    ]
+    return run(repository, "git", "show", f"{revision}:{path}")
+
+
+def test_the_summary_of_an_experiment_holds_its_figures_and_not_the_workspaces(repository: Path) -> None:
+    figures = json.loads(of_experiment(repository, "reports/metrics.json", "other-seed"))
+
+    said = run(repository, "python", "-m", "pipeline.report.summary", "other-seed")
+
+    (row,) = [line.split() for line in said.splitlines() if line.strip().startswith("classifier")]
+    assert row[1:] == [f"{figures['classifier'][name]:.4f}" for name in ("accuracy", "macro_f1", "log_loss")]
+    assert figures["classifier"] != json.loads((repository / "reports/metrics.json").read_text())["classifier"]
+    assert "`dvc exp apply other-seed` brings its model" in said
+    # Nothing of the workspace has changed for that.
+    assert run(repository, "git", "status", "--porcelain") == ""
+
+
+def test_experiments_stand_side_by_side_with_their_seconds_and_their_gradients(repository: Path) -> None:
+    run(repository, "dvc", "exp", "run", "--temp", "--name", "simple", "-S", "train.cell=rnn", "-S", "train.epochs=1")
+    simple, other = (
+        json.loads(of_experiment(repository, "reports/train.json", name)) for name in ("simple", "other-seed")
+    )
+
+    said = run(repository, "python", "-m", "pipeline.report.experiments", "simple", "other-seed")
+
+    head, *rows = said.splitlines()[:3]
+    assert head.split() == ["experiment", "parameters", "seconds/epoch", "best", "epoch", "accuracy", "log", "loss"]
+    for name, report, row in zip(["simple", "other-seed"], [simple, other], map(str.split, rows), strict=True):
+        assert row[:2] == [name, f"{report['parameters']:,}"]
+        seconds = [
+            point.value
+            for each in runs(repository)
+            if each.data.tags.get("dvc.experiment") == name
+            for point in MlflowClient(store(repository)).get_metric_history(each.info.run_id, "epoch_seconds")
+        ]
+        assert row[2] == f"{median(seconds):.1f}"
+        figures = report["validation"]
+        assert row[3:] == [str(report["best_epoch"]), f"{figures['accuracy']:.4f}", f"{figures['log_loss']:.4f}"]
+    assert simple["parameters"] < other["parameters"]
+    assert (repository / "reports/experiments.png").read_bytes().startswith(b"\x89PNG")
+    assert run(repository, "git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("report", ["summary", "experiments"])
+def test_an_experiment_that_is_not_there_is_said_in_one_sentence(repository: Path, report: str) -> None:
+    said = run(repository, "python", "-m", f"pipeline.report.{report}", "nobody", code=1)
+
+    assert re.fullmatch(
+        r"error: nobody is no experiment with a reports/\w+\.json; `dvc exp list` shows what there is\n", said
+    ), said
 
 
 def test_a_server_that_is_not_there_costs_no_result_and_the_next_repro_completes_the_run(repository: Path) -> None:

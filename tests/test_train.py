@@ -1,56 +1,295 @@
-"""The stage train, as a process of its own: the same twice, and another with another seed."""
+"""The stage train, as a process of its own: the same twice, and what is kept, also where a training goes astray."""
 
 import csv
 import json
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from pipeline import fetch, source, split, vectorize
+from pipeline import baseline, fetch, source, split, train, vectorize
+from pipeline.corpus import tables
+from pipeline.nn.serving import Classifier
 
 ROOT = Path(__file__).parent.parent
 MADE = ["models/model.onnx", "models/weights.safetensors", "models/network.json", "models/evidence.safetensors"]
-MADE += ["reports/history.csv", "reports/train.json"]
+MADE += ["reports/history.csv", "reports/gradients.csv", "reports/gradients.png", "reports/train.json"]
+FIGURES = ["accuracy", "log_loss"]
+
+
+@pytest.fixture(scope="module")
+def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as it is before training on a small sample."""
+    folder = tmp_path_factory.mktemp("posts")
+    for name in ("dvc.yaml", "pipeline"):  # what the key of the run is made of
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
+    text = (ROOT / "tests/params.yaml").read_text()
+    assert "sample_posts: 320" in text
+    (folder / "params.yaml").write_text(text.replace("sample_posts: 320", "sample_posts: 160"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("DVC_ROOT", raising=False)
+        for stage in (source, fetch, split, vectorize, baseline):
+            stage.main()
+    return folder
 
 
 @pytest.fixture
-def trained(workspace: Path, set_params: Callable, run: Callable) -> Callable[[int], dict[str, bytes]]:
-    """`trained(seed)` trains on a small sample and gives the files that were made."""
-    for name in ("dvc.yaml", "pipeline"):  # what the key of the run is made of
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, workspace / name)
-    set_params(fetch={"sample_posts": 160})
-    for stage in (source, fetch, split, vectorize):
-        stage.main()
+def process(
+    posts: Path, workspace: Path, set_params: Callable, run: Callable
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`process(seed=2)` trains on these posts in a process, with the tests' parameters but for the ones given."""
+    shutil.copytree(posts, workspace, dirs_exist_ok=True)
 
-    def train(seed: int) -> dict[str, bytes]:
-        set_params(train={"seed": seed, "epochs": 2})
-        done = run("pipeline.train")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stderr == ""  # no notices of TensorFlow's, no warnings
-        return {name: Path(name).read_bytes() for name in MADE}
+    def start(**section) -> subprocess.CompletedProcess[str]:
+        set_params(train={"epochs": 2} | section)
+        return run("pipeline.train")
 
-    return train
+    return start
 
 
-def test_a_seed_gives_the_same_bytes_again_and_another_seed_others(trained: Callable) -> None:
-    first, again, other = trained(seed=1), trained(seed=1), trained(seed=2)
+@pytest.fixture(scope="module")
+def made() -> dict[str, Path]:
+    """The folders of the trainings in this process, by their parameters: several tests may look at one."""
+    return {}
+
+
+@pytest.fixture
+def trained(
+    posts: Path, made: dict[str, Path], tmp_path: Path, set_params: Callable, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """`trained(seed=2)` trains in this process, where no test did so before, and goes to the folder of it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def go(**section) -> None:
+        key = str(sorted(section.items()))
+        if key not in made:
+            made[key] = tmp_path / f"trained-{len(made)}"
+            shutil.copytree(posts, made[key])
+            monkeypatch.chdir(made[key])
+            set_params(train={"epochs": 2} | section)
+            train.main()
+        monkeypatch.chdir(made[key])
+
+    return go
+
+
+def history() -> list[dict[str, float]]:
+    with Path("reports/history.csv").open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def report() -> dict:
+    return json.loads(Path("reports/train.json").read_text())
+
+
+def network_says(epoch: dict[str, float]) -> dict:
+    """What that epoch's network gave on validation."""
+    # A post the log loss of which is 1e-4 off is one that two ways of adding up see alike.
+    return {name: pytest.approx(epoch[f"val_{name}"], abs=1e-4) for name in FIGURES}
+
+
+def told(figures: dict[str, float]) -> dict[str, float]:
+    return {name: figures[name] for name in FIGURES}
+
+
+# The same again. TensorFlow takes as many threads as there are cores: nothing here, nor in the pipeline, keeps it to
+# one.
+
+
+def files(process: Callable, **section) -> dict[str, bytes]:
+    done = process(**section)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""  # no notices of TensorFlow's, no warnings
+    return {name: Path(name).read_bytes() for name in MADE}
+
+
+def test_a_seed_gives_the_same_bytes_again_and_another_seed_others(process: Callable) -> None:
+    first, again, other = (files(process, seed=seed) for seed in (1, 1, 2))
 
     assert again == first
     assert other["models/weights.safetensors"] != first["models/weights.safetensors"]
     assert other["models/network.json"] == first["models/network.json"]
 
 
-def test_history_and_report_tell_of_every_epoch_and_the_best(trained: Callable) -> None:
-    trained(seed=1)
+def test_learned_vectors_are_the_same_again_however_many_gradients_are_summed(process: Callable) -> None:
+    # All posts are a batch: enough look-ups of each vector that threads share the sum of its gradients.
+    posts = len(tables.column(Path("data/ids/train.parquet"), "id"))
+    section = {"vectors": "random", "units": 4, "bidirectional": False, "mask": False, "batch": posts, "epochs": 15}
+    section |= {"ngrams": 0, "character_ngrams": False, "optimizer": "rmsprop", "clip_norm": None}
 
-    with Path("reports/history.csv").open(newline="") as file:
-        history = list(csv.DictReader(file))
-    report = json.loads(Path("reports/train.json").read_text())
-    assert [row["epoch"] for row in history] == ["1", "2"]
-    best = min(history, key=lambda row: float(row["val_log_loss"]))
-    assert report["best_epoch"] == int(best["epoch"])
+    first, again = (files(process, **section) for _ in range(2))
+
+    assert again == first
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        # Everything that draws a number while training.
+        {"cell": "lstm", "pooling": "attention", "layers": 2, "word_dropout": 0.1, "spatial_dropout": 0.1,
+         "recurrent_dropout": 0.1, "weight_averaging": 0.9, "vectors": "random"},
+        {"cell": "rnn", "pooling": "last", "mask": False, "bidirectional": False, "optimizer": "rmsprop",
+         "schedule": "constant", "clip_norm": None, "patience": None, "wide": False, "ngrams": 0,
+         "character_ngrams": False},
+    ],
+    ids=["many dropouts", "the plainest"],
+)  # fmt: skip
+def test_every_kind_of_training_gives_the_same_bytes_again(process: Callable, section: dict) -> None:
+    assert files(process, **section, epochs=1) == files(process, **section, epochs=1)
+
+
+# What is kept, and what is told of it
+
+
+def test_history_and_report_tell_of_every_epoch_and_the_best(trained: Callable) -> None:
+    trained(wide=False)
+
+    assert [row["epoch"] for row in history()] == [1, 2]
+    best = min(history(), key=lambda row: row["val_log_loss"])
+    assert list(report()) == ["parameters", "best_epoch", "validation"]
+    assert report()["best_epoch"] == best["epoch"]
     # The weights kept are the best epoch's: what they give on validation is what that epoch gave.
-    assert report["validation"]["log_loss"] == pytest.approx(float(best["val_log_loss"]), abs=1e-4)
-    assert report["validation"]["accuracy"] == pytest.approx(float(best["val_accuracy"]), abs=1e-6)
+    assert told(report()["validation"]) == network_says(best)
+
+
+def test_a_network_alone_is_served_without_the_linear_model(trained: Callable) -> None:
+    trained(wide=False)
+
+    assert Classifier(Path("models")).files == ["model.onnx", "tokenizer.json", "evidence.safetensors"]
+
+
+def test_a_wide_classifier_has_its_figures_beside_its_networks(trained: Callable) -> None:
+    trained()
+
+    classifier = Classifier(Path("models"))
+    texts, labels = (tables.column(train.VALIDATION, name) for name in ("text", "label"))
+    answers = [classifier.labels[best] for best in classifier.probabilities(texts).argmax(axis=1)]
+    right = [answer == label for answer, label in zip(answers, labels, strict=True)]
+    assert report()["validation"]["accuracy"] == pytest.approx(np.mean(right), abs=1e-6)
+    best = min(history(), key=lambda row: row["val_log_loss"])
+    assert told(report()["network_validation"]) == network_says(best)
+    assert report()["validation"] != report()["network_validation"]
+
+
+def test_the_gradient_at_each_step_is_there_before_and_after_training(trained: Callable) -> None:
+    trained()
+
+    with Path("reports/gradients.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["steps_back"]) for row in rows] == [*range(len(rows))]
+    assert len(rows) == max(len(tokens) for tokens in tables.column(Path("data/ids/validation.parquet"), "tokens"))
+    assert all(float(row[when]) > 0 for row in rows for when in ("before", "after"))
+    assert [row["before"] for row in rows] != [row["after"] for row in rows]
+    assert Path("reports/gradients.png").read_bytes().startswith(b"\x89PNG")
+
+
+AVERAGED: dict[str, Any] = {"epochs": 3, "schedule": "constant", "weight_averaging": 0.9}
+
+
+def test_averaged_weights_are_the_ones_that_are_validated_and_kept(trained: Callable) -> None:
+    trained(**AVERAGED)
+
+    best = min(history(), key=lambda row: row["val_log_loss"])
+    assert report()["best_epoch"] == best["epoch"]
+    assert told(report()["network_validation"]) == network_says(best)
+
+
+def test_averaging_leaves_the_training_itself_as_it_is(trained: Callable) -> None:
+    trained(**AVERAGED)
+    averaged = history()
+    trained(**AVERAGED | {"weight_averaging": 0.0})
+    plain = history()
+
+    # Training goes on from the weights that are not averaged: its own loss is the same, but not validation's.
+    for one, other in zip(averaged, plain, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert abs(one["val_log_loss"] - other["val_log_loss"]) > 1e-3
+
+
+# A network that is soon sure of its hundred training posts, and wrong on new ones: the best epoch is an early one.
+OVERFITTED: dict[str, Any] = {
+    "cell": "lstm", "pooling": "last", "ngrams": 0, "character_ngrams": False, "vectors": "random", "wide": False,
+    "embedding_dropout": 0.0, "ngram_dropout": 0.0, "dropout": 0.0, "spatial_dropout": 0.0, "label_smoothing": 0.0,
+    "learning_rate": 0.05, "schedule": "constant", "epochs": 6,
+}  # fmt: skip
+
+
+def test_with_patience_training_stops_and_the_best_epoch_is_kept(trained: Callable) -> None:
+    trained(**OVERFITTED, patience=1)
+
+    losses = [row["val_log_loss"] for row in history()]
+    best = losses.index(min(losses)) + 1
+    assert best == len(losses) - 1 < 5  # one epoch that was no better, and none after it
+    assert report()["best_epoch"] == best
+    assert told(report()["validation"]) == network_says(history()[best - 1])
+
+
+def test_without_patience_every_epoch_is_made_and_the_last_one_kept(trained: Callable) -> None:
+    trained(**OVERFITTED, patience=None)
+
+    losses = [row["val_log_loss"] for row in history()]
+    assert len(losses) == 6
+    assert min(losses) < losses[-1] - 0.1  # the last one is not the best one
+    assert report()["best_epoch"] == 6
+    assert told(report()["validation"]) == network_says(history()[-1])
+
+
+# What goes wrong
+
+
+def test_a_batch_of_more_posts_than_there_are_is_refused_before_training(process: Callable) -> None:
+    before = {path for path in Path().rglob("*") if path.is_file()}
+
+    done = process(batch=200)
+
+    posts = len(tables.column(Path("data/ids/train.parquet"), "id"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: train.batch is 200, but there are {posts} training posts; make it smaller\n"
+    assert {path for path in Path().rglob("*") if path.is_file()} == before
+
+
+# A simple network of many units at the highest rate: its gradient grows over a few hundred steps beyond all numbers.
+EXPLODING: dict[str, Any] = {
+    "cell": "rnn", "bidirectional": False, "pooling": "last", "units": 64, "ngrams": 0, "character_ngrams": False,
+    "optimizer": "rmsprop", "learning_rate": 1.0, "schedule": "constant", "clip_norm": None, "patience": None,
+    "epochs": 6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("vectors", ["posts", "random"])
+def test_a_training_that_explodes_in_its_first_epoch_ends_with_a_sentence(process: Callable, vectors: str) -> None:
+    done = process(**EXPLODING, vectors=vectors)
+
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: (val_log_)?loss is (nan|inf) in epoch 1; try a smaller train\.learning_rate\n", done.stderr
+    ), done.stderr
+    assert not Path("models/model.onnx").exists()
+
+
+@pytest.mark.parametrize("vectors", ["posts", "random"])
+def test_a_training_that_explodes_later_leaves_the_last_good_epochs_weights(process: Callable, vectors: str) -> None:
+    posts = len(tables.column(Path("data/ids/train.parquet"), "id"))
+
+    done = process(**EXPLODING, vectors=vectors, batch=posts)  # all posts are a batch: an epoch is a single step
+
+    assert done.returncode == 1
+    said = re.fullmatch(
+        r"error: (?:val_log_)?loss is (?:nan|inf) in epoch (\d); try a smaller train\.learning_rate; "
+        r"models/ holds the weights of epoch (\d)\n",
+        done.stderr,
+    )
+    assert said, done.stderr
+    bad, good = map(int, said.groups())
+    assert [row["epoch"] for row in history()] == [*range(1, bad)]
+    assert report()["best_epoch"] == good == bad - 1
+    assert np.isfinite(Classifier(Path("models")).probabilities(["how do i sort a dict", ""])).all()
+    weights = load_file("models/weights.safetensors")
+    assert all(np.isfinite(value).all() for value in weights.values())

@@ -6,17 +6,22 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.corpus import tables
-from pipeline.nn.batches import Ids, batches, pad, read
+from pipeline.corpus.tokenizer import Encoded
+from pipeline.nn.batches import Ids, batches, choose, make, pad, read
 from pipeline.nn.network import dataset
 
 POSTS = [[5, 6, 7], [8], [9, 10], [11, 12, 13, 14]]
 
 
+def encoded(post: list[int]) -> Encoded:
+    """A post whose tokens are of two characters each."""
+    characters = np.repeat(np.array(post) % 256, 2).astype(np.uint16)
+    return Encoded(np.array(post, np.int32), np.arange(2, 2 * len(post) + 1, 2), characters)
+
+
 def ids_of(posts: list[list[int]]) -> Ids:
     """The posts, with their numbers as labels."""
-    tokens = np.concatenate(posts).astype(np.int32)
-    starts = np.cumsum([0, *map(len, posts)])
-    return Ids(tokens, starts, np.arange(len(posts), dtype=np.int32), np.empty((len(tokens), 0), np.float32))
+    return make(map(encoded, posts), np.arange(len(posts)))
 
 
 def of_lengths(lengths: np.ndarray) -> Ids:
@@ -31,7 +36,10 @@ def like_real_ones(count: int) -> np.ndarray:
 
 def test_a_table_is_read_as_it_was_written_also_beyond_a_batch_of_it(tmp_path: Path) -> None:
     posts = POSTS * tables.BATCH
-    rows = ({"id": "", "tokens": tokens, "label": number} for number, tokens in enumerate(posts))
+    rows = (
+        {"id": "", "tokens": post.ids, "ends": post.ends, "characters": post.characters.tobytes(), "label": number}
+        for number, post in enumerate(map(encoded, posts))
+    )
     tables.write(tmp_path / "ids.parquet", tables.IDS, rows)
 
     ids = read(tmp_path / "ids.parquet")
@@ -41,6 +49,37 @@ def test_a_table_is_read_as_it_was_written_also_beyond_a_batch_of_it(tmp_path: P
         np.testing.assert_array_equal(getattr(ids, name), expected)
 
 
+def test_posts_are_put_together_with_their_characters() -> None:
+    ids = make(
+        [
+            Encoded(np.array([5, 6]), np.array([2, 3]), np.array([97, 98, 99], np.uint16)),
+            Encoded(np.array([1]), np.array([0]), np.empty(0, np.uint16)),  # an empty text
+            Encoded(np.array([7]), np.array([2]), np.array([32, 100], np.uint16)),
+        ],
+        [1, 0, 1],
+    )
+
+    assert ids.tokens.tolist() == [5, 6, 1, 7]
+    assert ids.starts.tolist() == [0, 2, 3, 4]
+    assert ids.characters.tolist() == [97, 98, 99, 32, 100]
+    assert ids.character_starts.tolist() == [0, 3, 3, 5]
+    assert ids.ends.tolist() == [2, 3, 3, 5]  # among all characters
+    assert ids.labels.tolist() == [1, 0, 1]
+    assert ids.evidence.shape == (4, 0)
+
+
+def test_chosen_posts_are_as_if_there_were_no_others() -> None:
+    posts = [[5, 6, 7], [8], [9, 10], [11, 12, 13, 14], [15]]
+    all_of_them, expected = ids_of(posts), ids_of([posts[1], posts[3], posts[4]])
+    all_of_them = replace(all_of_them, evidence=all_of_them.tokens[:, None] / np.float32(2))
+    expected = replace(expected, evidence=expected.tokens[:, None] / np.float32(2), labels=np.array([1, 3, 4]))
+
+    chosen = choose(all_of_them, np.array([False, True, False, True, True]))
+
+    for name, value in vars(expected).items():
+        np.testing.assert_array_equal(getattr(chosen, name), value, name)
+
+
 def test_padding_is_0_on_the_right_up_to_the_longest_post_of_the_batch() -> None:
     inputs, labels = pad(ids_of(POSTS), np.array([1, 0, 2]))
 
@@ -48,6 +87,16 @@ def test_padding_is_0_on_the_right_up_to_the_longest_post_of_the_batch() -> None
     assert inputs["ids"].tolist() == [[8, 0, 0], [5, 6, 7], [9, 10, 0]]
     assert labels.tolist() == [1, 0, 2]
     assert inputs["ids"].dtype == np.int32
+
+
+def test_padding_goes_up_to_a_width_where_one_is_given() -> None:
+    without = ids_of(POSTS)
+    ids = replace(without, evidence=without.tokens[:, None].astype(np.float32))
+
+    inputs, _ = pad(ids, np.array([1, 2]), width=5)
+
+    assert inputs["ids"].tolist() == [[8, 0, 0, 0, 0], [9, 10, 0, 0, 0]]
+    assert inputs["evidence"].tolist() == [[[8], [0], [0], [0], [0]], [[9], [10], [0], [0], [0]]]
 
 
 def test_evidence_goes_with_its_token_and_is_0_beside_padding() -> None:
@@ -64,7 +113,7 @@ def test_every_post_comes_once_an_epoch_whole_and_with_its_label() -> None:
 
     for rng in (None, np.random.default_rng(1)):
         seen = []
-        for inputs, labels in batches(of_lengths(lengths), 32, rng):
+        for inputs, labels in batches(of_lengths(lengths), 32, rng=rng):
             assert 0 < len(labels) <= 32
             for row, label in zip(inputs["ids"], labels, strict=True):
                 real = row[: lengths[label]]
@@ -79,7 +128,7 @@ def test_a_seed_gives_the_same_epochs_again_and_each_epoch_is_another() -> None:
 
     def epochs(seed: int) -> list[list[list[int]]]:
         rng = np.random.default_rng(seed)
-        return [[labels.tolist() for _, labels in batches(ids, 16, rng)] for _ in range(2)]
+        return [[labels.tolist() for _, labels in batches(ids, 16, rng=rng)] for _ in range(2)]
 
     first, second = epochs(seed=1)
     assert epochs(seed=1) == [first, second]
@@ -89,9 +138,8 @@ def test_a_seed_gives_the_same_epochs_again_and_each_epoch_is_another() -> None:
 
 
 def test_an_epoch_does_not_come_in_order_of_length() -> None:
-    widths = [
-        inputs["ids"].shape[1] for inputs, _ in batches(of_lengths(np.arange(1, 200)), 8, np.random.default_rng(1))
-    ]
+    made = batches(of_lengths(np.arange(1, 200)), 8, rng=np.random.default_rng(1))
+    widths = [inputs["ids"].shape[1] for inputs, _ in made]
 
     assert abs(np.corrcoef(widths, range(len(widths)))[0, 1]) < 0.5
 
@@ -100,10 +148,22 @@ def test_without_a_generator_posts_come_in_order_of_length() -> None:
     assert [labels.tolist() for _, labels in batches(ids_of(POSTS), 3)] == [[1, 2, 0], [3]]
 
 
+def test_with_one_width_for_all_length_plays_no_part() -> None:
+    lengths = np.arange(1, 201)
+    made = list(batches(of_lengths(lengths), 20, width=200, rng=np.random.default_rng(1)))
+
+    assert [inputs["ids"].shape for inputs, _ in made] == [(20, 200)] * 10
+    assert sorted(label for _, labels in made for label in labels) == list(range(200))
+    # In batches by length, the shortest and the longest post of one differ by some 20.
+    assert min(np.ptp(lengths[labels]) for _, labels in made) > 100
+    in_order = batches(of_lengths(lengths), 20, width=200)
+    assert [label for _, labels in in_order for label in labels] == list(range(200))
+
+
 def test_nine_positions_of_ten_are_real_tokens() -> None:
     ids = of_lengths(like_real_ones(4000))
 
-    positions = sum(inputs["ids"].size for inputs, _ in batches(ids, 64, np.random.default_rng(1)))
+    positions = sum(inputs["ids"].size for inputs, _ in batches(ids, 64, rng=np.random.default_rng(1)))
 
     assert len(ids.tokens) / positions > 0.9
 
@@ -111,10 +171,17 @@ def test_nine_positions_of_ten_are_real_tokens() -> None:
 def test_a_dataset_gives_the_batches_and_another_epoch_at_each_pass() -> None:
     ids = of_lengths(like_real_ones(100))
     rng = np.random.default_rng(1)
-    expected = [[labels.tolist() for _, labels in batches(ids, 16, rng)] for _ in range(2)]
+    expected = [[labels.tolist() for _, labels in batches(ids, 16, rng=rng)] for _ in range(2)]
 
-    made = dataset(ids, 16, np.random.default_rng(1))
+    made = dataset(ids, 16, None, np.random.default_rng(1))
 
     assert len(made) == 7
     assert [[labels.tolist() for _, labels in made.as_numpy_iterator()] for _ in range(2)] == expected
     assert list(made.element_spec[0]["ids"].shape) == [None, None]  # so that batches of any width go in
+
+
+def test_a_dataset_of_one_width_says_so() -> None:
+    made = dataset(ids_of(POSTS), 3, 6)
+
+    assert list(made.element_spec[0]["ids"].shape) == [None, 6]
+    assert [inputs["ids"].shape for inputs, _ in made.as_numpy_iterator()] == [(3, 6), (1, 6)]

@@ -1,39 +1,62 @@
 """Serving: text in, probabilities out, whatever else is asked at the same time, and without TensorFlow."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from pipeline import linear, params
 from pipeline.corpus.tokenizer import encode, fit
-from pipeline.nn import evidence
-from pipeline.nn.batches import Ids
-from pipeline.nn.serving import BATCH, FILES, Classifier
+from pipeline.nn import batches, evidence
+from pipeline.nn.serving import BATCH, Classifier, companions, mean
 from pipeline.stage import Stop
 
 WORDS = ["how", "do", "i", "sort", "a", "dict", "by", "value", ";", "in", "{", "blank", "}", "?", "please"]
 LABELS = ["java", "python", "ruby"]
+KINDS: dict[str, dict] = {
+    "tokens alone": {"ngrams": 0, "character_ngrams": False, "wide": False},
+    "with evidence": {"wide": False},
+    "wide": {},
+    "without a mask": {"mask": False, "pooling": "last"},
+}
 
 
-@pytest.fixture(scope="module", params=[0, 3], ids=["tokens alone", "with evidence"])
-def models(request: pytest.FixtureRequest, random_network: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(kind: str, folder: Path, random_network: Callable, small: Callable[..., params.Train]) -> Path:
     """A folder with all that serving reads; the n-grams known are those of posts of random words."""
     from pipeline.nn import export
 
-    folder = tmp_path_factory.mktemp("models")
-    tokenizer = fit([" ".join(WORDS)], vocabulary=100, max_tokens=30)
+    train = small(**KINDS[kind])
+    tokenizer = fit([" ".join(WORDS)], "code", vocabulary=100, max_tokens=30)
     tokenizer.save(str(folder / "tokenizer.json"))
-    posts = list(encode(tokenizer, texts_of(60)))
-    tokens, starts = np.concatenate(posts), np.cumsum([0, *map(len, posts)])
-    labelled = Ids(tokens, starts, np.arange(60) % 3, np.empty((len(tokens), 0), np.float32))
-    known = evidence.fit(labelled, len(LABELS), orders=request.param, min_posts=2)
+    texts, labels = texts_of(60), np.arange(60) % 3
+    posts = batches.make(encode(tokenizer, texts), labels)
+    known = evidence.fit(posts, len(LABELS), train)
     evidence.save(known, folder / "evidence.safetensors")
-    network = random_network(tokenizer.get_vocab_size(), len(LABELS), evidence=request.param * len(LABELS))
-    export.save(network, LABELS, folder)
+    beside = linear.fit(texts, labels, len(LABELS), params.Baseline(ngrams=2, min_posts=2, character_min_posts=2, C=1))
+    linear.save(beside._replace(sharpness=2.0), folder / "baseline.safetensors")
+    width = None if train.mask else 30
+    columns = evidence.look_up(known, posts).shape[1]
+    network = random_network(train, tokenizer.get_vocab_size(), len(LABELS), evidence=columns, width=width)
+    export.save(network, LABELS, train, folder)
     return folder
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def models(
+    request: pytest.FixtureRequest, random_network: Callable, small: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return made(request.param, tmp_path_factory.mktemp("models"), random_network, small)
+
+
+@pytest.fixture(scope="module")
+def wide(random_network: Callable, small: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made("wide", tmp_path_factory.mktemp("wide"), random_network, small)
 
 
 @pytest.fixture(scope="module")
@@ -84,40 +107,131 @@ def test_no_text_has_no_answer(classifier: Classifier) -> None:
     assert classifier.probabilities([]).shape == (0, 3)
 
 
-def test_words_beyond_the_last_token_that_is_read_change_nothing(classifier: Classifier) -> None:
+def test_words_beyond_the_last_token_that_is_read_change_nothing_for_the_network(classifier: Classifier) -> None:
     long = " ".join(["sort"] * 30)
 
-    one, other, shorter = classifier.probabilities([long, long + " dict dict", long.removesuffix(" sort") + " dict"])
+    one, other, shorter = classifier.network([long, long + " dict dict", long.removesuffix(" sort") + " dict"])
 
     np.testing.assert_array_equal(one, other)
     assert np.abs(one - shorter).max() > 1e-6
 
 
+# The network alone, the linear model, and their mean
+
+
+def test_the_mean_of_probabilities_is_that_of_their_logarithms() -> None:
+    one, other = np.array([[0.5, 0.5], [0.9, 0.1]]), np.array([[0.8, 0.2], [0.9, 0.1]])
+
+    # The roots of 0.4 and 0.1 are as 2 to 1.
+    np.testing.assert_allclose(mean(one, other), [[2 / 3, 1 / 3], [0.9, 0.1]])
+    np.testing.assert_allclose(mean(other, one), mean(one, other))
+    # Who is sure outweighs who is not: with 0.04 and 0.5 the mean of probabilities would be 0.27.
+    np.testing.assert_allclose(mean(np.array([[0.04, 0.96]]), one[:1])[0, 0], 0.2 / (0.2 + 0.96**0.5))
+
+
+def test_the_mean_of_two_models_that_are_sure_of_different_labels_is_a_number() -> None:
+    given = mean(np.array([[1, 0]], np.float32), np.array([[1e-46, 1]], np.float32))
+
+    np.testing.assert_allclose(given, [[0.5, 0.5]])
+
+
+def test_half_a_surrogate_pair_is_answered_like_a_question_mark(classifier: Classifier) -> None:
+    given, expected = classifier.probabilities(["banana \udcff"]), classifier.probabilities(["banana ?"])
+
+    np.testing.assert_array_equal(given, expected)
+
+
+def test_a_wide_classifier_answers_with_the_mean_and_another_with_its_network(classifier: Classifier) -> None:
+    texts = texts_of(70)
+    network = classifier.network(texts)
+
+    answer = classifier.probabilities(texts)
+
+    if classifier.linear:
+        beside = linear.probabilities(classifier.linear, texts)
+        np.testing.assert_allclose(answer, mean(network, beside), atol=1e-6)
+        assert np.abs(answer - network).max() > 0.05
+    else:
+        np.testing.assert_array_equal(answer, network)
+
+
+def test_the_network_sees_each_post_with_its_evidence(wide: Path) -> None:
+    classifier = Classifier(wide)
+    texts = texts_of(5)
+    posts = batches.make(encode(classifier.tokenizer, texts), np.arange(5))
+    posts = replace(posts, evidence=evidence.look_up(classifier.evidence, posts))
+    assert posts.evidence.any()
+
+    inputs, _ = batches.pad(posts, np.arange(5))
+
+    (expected,) = classifier.session.run(None, inputs)
+    np.testing.assert_allclose(classifier.network(texts), expected, atol=1e-6)
+
+
+# The files
+
+
+@pytest.mark.parametrize(
+    ("wide", "expected"),
+    [
+        (False, ["tokenizer.json", "evidence.safetensors"]),
+        (True, ["tokenizer.json", "evidence.safetensors", "baseline.safetensors"]),
+    ],
+)
+def test_the_linear_model_is_a_companion_where_it_has_a_say(wide: bool, expected: list[str]) -> None:
+    assert companions(wide) == expected
+
+
+def test_a_folder_needs_the_files_that_the_model_names_and_no_other(models: Path, tmp_path: Path) -> None:
+    answer = Classifier(models).probabilities(texts_of(3))
+    files = Classifier(models).files
+    for name in files:
+        shutil.copy(models / name, tmp_path)
+
+    np.testing.assert_array_equal(Classifier(tmp_path).probabilities(texts_of(3)), answer)
+    assert ("baseline.safetensors" in files) == bool(Classifier(models).linear)
+
+
+FILES = ["model.onnx", *companions(wide=True)]
+
+
 @pytest.mark.parametrize("missing", FILES)
-def test_a_missing_file_is_named(models: Path, tmp_path: Path, missing: str) -> None:
+def test_a_missing_file_is_named(wide: Path, tmp_path: Path, missing: str) -> None:
     for name in FILES:
         if name != missing:
-            shutil.copy(models / name, tmp_path)
+            shutil.copy(wide / name, tmp_path)
 
     with pytest.raises(FileNotFoundError, match=missing):
         Classifier(tmp_path)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_is_refused_with_a_sentence(models: Path, tmp_path: Path, name: str) -> None:
-    shutil.copytree(models, tmp_path / "models")
-    content = (models / name).read_bytes()
-    (tmp_path / "models" / name).write_bytes(content[: len(content) // 2])
+def test_a_damaged_model_is_refused_with_a_sentence(wide: Path, tmp_path: Path) -> None:
+    shutil.copytree(wide, tmp_path / "models")
+    content = (wide / "model.onnx").read_bytes()
+    (tmp_path / "models/model.onnx").write_bytes(content[: len(content) // 2])
 
-    with pytest.raises(Stop, match="damaged"):
+    with pytest.raises(Stop, match=r"model\.onnx is damaged .* bring back what belongs together .* dvc checkout"):
         Classifier(tmp_path / "models")
 
 
-def test_a_tokenizer_that_the_model_was_not_trained_with_is_refused(models: Path, tmp_path: Path) -> None:
-    shutil.copytree(models, tmp_path / "models")
-    fit([" ".join(WORDS[:5])], vocabulary=50, max_tokens=30).save(str(tmp_path / "models/tokenizer.json"))
+def test_a_model_of_somebody_else_is_refused_with_a_sentence(wide: Path, tmp_path: Path) -> None:
+    shutil.copytree(wide, tmp_path / "models")
+    model = onnx.load(wide / "model.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "models/model.onnx")
 
-    with pytest.raises(Stop, match="is not the one that model"):
+    with pytest.raises(Stop, match=r"model\.onnx is damaged"):
+        Classifier(tmp_path / "models")
+
+
+@pytest.mark.parametrize("name", companions(wide=True))
+def test_a_companion_that_the_model_was_not_trained_with_is_refused(wide: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(wide, tmp_path / "models")
+    content = (wide / name).read_bytes()
+    (tmp_path / "models" / name).write_bytes(content[:-1] + b"?")
+    assert hashlib.sha256(content).digest() != hashlib.sha256((tmp_path / "models" / name).read_bytes()).digest()
+
+    with pytest.raises(Stop, match=rf"^{name} is not the one that model\.onnx was trained with; bring back"):
         Classifier(tmp_path / "models")
 
 

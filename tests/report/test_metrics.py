@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from pipeline.report.metrics import figures
+from pipeline.report.metrics import figures, mcnemar
 
 
 def test_figures_are_those_worked_out_by_hand() -> None:
@@ -45,3 +45,29 @@ def test_figures_are_rounded_plain_numbers() -> None:
 
     assert told["accuracy"] == 0.333333
     assert all(type(value) is float for value in told.values())
+
+
+# Ways in which two models can answer a post of label 0: both right, one alone, the other alone, neither.
+BOTH, ONE, OTHER, NEITHER = (1, 1), (1, 0), (0, 1), (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("posts", "one", "other", "p"),
+    [
+        # 12 coins of which 10 or more, or 2 or less, fall on one side: 2 * (1 + 12 + 66) / 2^12
+        ([ONE] * 10 + [OTHER] * 2 + [BOTH] * 50 + [NEITHER] * 5, 10, 2, 0.0386),
+        ([ONE] * 2 + [OTHER] * 10, 2, 10, 0.0386),
+        ([ONE] * 5 + [BOTH], 5, 0, 0.0625),  # 2 / 2^5
+        ([ONE] * 6 + [BOTH], 6, 0, 0.0312),  # 2 / 2^6
+        ([ONE] * 3 + [OTHER] * 1, 3, 1, 0.625),  # 2 * (1 + 4) / 2^4
+        ([ONE, OTHER] * 7, 7, 7, 1.0),
+        ([BOTH] * 5 + [NEITHER], 0, 0, 1.0),
+    ],
+)
+def test_mcnemar_is_that_of_so_many_coins(posts: list[tuple[int, int]], one: int, other: int, p: float) -> None:
+    ours, theirs = (np.array([[0.6, 0.4] if post[who] else [0.4, 0.6] for post in posts]) for who in (0, 1))
+
+    told = mcnemar(np.zeros(len(posts), int), ours, theirs)
+
+    assert told == {"only_classifier_right": one, "only_baseline_right": other, "p": p}
+    assert [type(value) for value in told.values()] == [int, int, float]

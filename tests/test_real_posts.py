@@ -1,0 +1,88 @@
+"""Real posts: the repository's own parameters, trained once on Stack Overflow 16k, in some minutes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from safetensors.numpy import load_file
+
+from pipeline.corpus import tables
+from pipeline.corpus.tokenizer import encode
+from pipeline.nn import batches, evidence
+from pipeline.nn.serving import Classifier
+
+ROOT = Path(__file__).parent.parent
+QUESTIONS = ROOT.parent / "shared/tutorial_questions.json"
+STAGES = ["source", "fetch", "split", "vectorize", "baseline", "train", "evaluate"]
+
+
+@pytest.fixture(scope="module")
+def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after all stages but the one that tells MLflow."""
+    folder = tmp_path_factory.mktemp("real")
+    for name in ("dvc.yaml", "pipeline"):  # what the key of the run is made of
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
+    yaml = YAML()
+    values = yaml.load(ROOT / "params.yaml")
+    values["fetch"].update(source=str(archive.resolve()), digest=None)
+    yaml.dump(values, folder / "params.yaml")
+    env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
+    for stage in STAGES:
+        done = subprocess.run(
+            [sys.executable, "-m", f"pipeline.{stage}"],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_it_is_as_good_on_test_posts_as_the_readme_says(result: Path) -> None:
+    figures = json.loads((result / "reports/metrics.json").read_text())
+
+    assert figures["posts"] > 7_900  # of 8,000: some are in the training split, too, and not asked
+    assert figures["classifier"]["accuracy"] >= 0.912
+
+
+def test_onnx_gives_what_keras_gives_on_every_test_post(result: Path) -> None:
+    from pipeline.nn.quiet import keras  # here, as TensorFlow takes seconds to import
+
+    classifier = Classifier(result / "models")
+    texts = tables.column(result / "data/split/test.parquet", "text")
+    network = keras.models.model_from_json((result / "models/network.json").read_text())
+    weights = load_file(result / "models/weights.safetensors")
+    network.set_weights([weights[variable.path] for variable in network.weights])
+    known = evidence.load((result / "models/evidence.safetensors").read_bytes())
+    posts = batches.make(encode(classifier.tokenizer, texts), np.arange(len(texts)))
+    posts = replace(posts, evidence=evidence.look_up(known, posts))
+
+    expected = np.empty((len(texts), len(classifier.labels)), np.float32)
+    for inputs, rows in batches.batches(posts, 256, classifier.width):
+        expected[rows] = network.predict_on_batch(inputs)
+    given = classifier.network(texts)
+
+    # Post by number alone: no post is shown.
+    assert np.abs(given - expected).max() <= 1e-5
+    assert np.flatnonzero(given.argmax(axis=1) != expected.argmax(axis=1)).tolist() == []
+
+
+def test_the_tutorials_questions_are_answered_right(result: Path) -> None:
+    if not QUESTIONS.exists():
+        pytest.skip("the tutorial's questions are not at hand")
+    questions = json.loads(QUESTIONS.read_text())
+    classifier = Classifier(result / "models")
+
+    answers = classifier.probabilities([question["text"] for question in questions]).argmax(axis=1)
+
+    assert [classifier.labels[answer] for answer in answers] == [question["label"] for question in questions]
+    assert len(questions) == 4
