@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -28,6 +29,9 @@ from pipeline.nn import evidence
 from pipeline.nn.evidence import Evidence
 
 ROOT = Path(__file__).parent.parent
+
+# Where tests are started in the background (`make test &`), Ctrl-C is ignored, by the processes they start, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
