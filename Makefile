@@ -13,13 +13,13 @@ repro: setup     ## run the pipeline, from posts to a tracked run
 	@python -m pipeline.report.summary
 
 test: setup      ## run the tests
-	@python -m pytest
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: setup      ## check style and types
 	@ruff check . && ruff format --check . && mypy
 
 ui: setup        ## look at the runs in MLflow, on http://127.0.0.1:5000
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --default-artifact-root mlartifacts
+	@python -m pipeline.lineage ui
 
 setup: .venv/installed
 

@@ -51,7 +51,8 @@ def main() -> None:
         write_predictions(folder / "predictions.csv", ids, actual, probabilities, labels)
     if classifier.linear:
         result["network"] = metrics.figures(actual, network)
-    result["mcnemar"] = metrics.mcnemar(actual, *answers.values())
+    ours, theirs, p = metrics.mcnemar(*(answer.argmax(axis=1) == actual for answer in answers.values()))
+    result["mcnemar"] = {"only_classifier_right": ours, "only_baseline_right": theirs, "p": p}
     (REPORTS / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     print(f"evaluate: {about}")
 

@@ -7,95 +7,112 @@ makes it from the files alone, and completes it; a result that has its run alrea
 """
 
 import csv
-import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 
 from pipeline import params, stage
-from pipeline.lineage import models, runs, store
-from pipeline.lineage.key import result_key
+from pipeline.lineage import key, origin, runs, store
 from pipeline.lineage.store import StoreError, told
 from pipeline.stage import Stop
 
 MODELS = Path("models")
 REPORTS = Path("reports")
-FILES = ["split.json", "metrics.json", "train.json", "baseline.json", "history.csv"]
-FILES += ["gradients.csv", "gradients.png"]
-DIGEST = "result.digest"
+TRAINED = ["split.json", "train.json", "baseline.json", "history.csv", "gradients.csv", "gradients.png"]
 
 
 def main() -> None:
     everything = params.load()
+    by_hand = "DVC_STAGE" not in os.environ
+    evaluated = (REPORTS / "metrics.json").exists()
+    if by_hand:
+        refuse_mixture(["split", "vectorize", "baseline", "train", *(["evaluate"] if evaluated else [])])
     try:
-        track(everything)
+        with store.locked("runs"):
+            print(f"track: {track(everything, evaluated)}")
     except StoreError as error:
-        raise Stop(
-            f"MLflow could not be told of this result ({error}); the result itself is whole: "
-            "see to the store (MLFLOW_TRACKING_URI, or mlflow.db) and run `dvc repro` again"
-        ) from None
+        sentence = (
+            f"MLflow could not be told of this result ({error}); the result itself is whole: see to the store "
+            "(MLFLOW_TRACKING_URI, or mlflow.db), then `dvc repro` or `python -m pipeline.lineage rebuild` tells it"
+        )
+        if by_hand:
+            raise Stop(sentence) from None
+        # A stage that fails costs an experiment in a temporary folder all that it has made.
+        print(f"warning: {sentence}")
 
 
-def track(everything: params.Params) -> None:
+def refuse_mixture(stages: list[str]) -> None:
+    """Raises Stop where parameters, code and files are not those of one result, as only DVC makes sure they are."""
+    asked = subprocess.run([sys.executable, "-m", "dvc", "status", "--json", *stages], capture_output=True, text=True)
+    changed = json.loads(asked.stdout) if asked.returncode == 0 else stages
+    if changed:
+        raise Stop(f"what is here is not one result: {', '.join(changed)} must run again; `dvc repro` does that")
+
+
+def track(everything: params.Params, evaluated: bool) -> str:
+    """What was done, in words; a result without its test figures gets the run of a training. Raises StoreError."""
     client, experiment = store.connect(everything.track.experiment)
-    key, digest, measured = result_key(everything), result_digest(), figures()
-    # The digest, too: another machine or other versions of the libraries make another result of the same inputs.
-    for done in runs.find(client, experiment, key, "complete"):
-        if done.data.tags.get(DIGEST) == digest:
-            print(f"track: this result has its run already: {done.info.run_name}")
-            return
-    begun = runs.find(client, experiment, key, "trained")
-    run = begun[0] if begun else runs.start(client, experiment, everything, key, "trained")
-    run_id = run.info.run_id
-    with told(), mlflow.start_run(run_id=run_id):
-        runs.log_history(client, run_id, missing_history(client, run_id))
-        mlflow.log_metrics(measured)
-        for name in FILES:
-            mlflow.log_artifact(str(REPORTS / name))
-        for model in ("classifier", "baseline"):
-            mlflow.log_artifacts(str(REPORTS / model), model)
-        models.log_model(MODELS)
-        mlflow.set_tags({DIGEST: digest, runs.STATE: "complete"})
-    print(f"track: run {run.info.run_name} in experiment {everything.track.experiment}")
+    what, files = key.ingredients(everything), [path for path in key.MADE if evaluated or path != key.METRICS]
+    md5s = {path: key.md5(Path(path)) for path in files}
+    names = {runs.KEY: key.of(what), runs.MODEL: md5s[key.MODEL]}
+    if evaluated:
+        names[runs.DIGEST] = key.digest(md5s)
+    done, begun = runs.of_result(client, experiment, names)
+    if not done:
+        run = begun.pop(0) if begun else runs.start(client, experiment, everything, what, "trained")
+        with told(), mlflow.start_run(run_id=run.info.run_id):
+            runs.set_tags(client, run, {runs.PROCESS: runs.this_process()})
+            log_training(client, run.info.run_id)
+            if evaluated:
+                log_evaluation(client, run.info.run_id)
+            runs.set_tags(client, run, names | {runs.STATE: "complete" if evaluated else "trained"})
+    runs.remove(client, begun + runs.of_result(client, experiment, names)[0][1:])
+    runs.end_dead(client, experiment)
+    if done:
+        return f"this result has its run already: {done[0].info.run_name}"
+    return f"run {run.info.run_name} in experiment {everything.track.experiment}"
 
 
-def result_digest() -> str:
-    """sha256 of the figures and of the model's files."""
-    files = [
-        REPORTS / "metrics.json",
-        MODELS / "model.onnx",
-        MODELS / "baseline.safetensors",
-        MODELS / "evidence.safetensors",
-        MODELS / "tokenizer.json",
-    ]
-    return hashlib.sha256("".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files).encode()).hexdigest()
-
-
-def missing_history(client: MlflowClient, run_id: str) -> list[dict[str, float]]:
-    """The epochs that the run has not: all when training came from DVC's cache, some when the store was away."""
+def log_training(client: MlflowClient, run_id: str) -> None:
+    """What training made: the epochs that the run has not yet, figures on validation, reports."""
     had = {metric.step for metric in client.get_metric_history(run_id, "val_log_loss")}
     with (REPORTS / "history.csv").open(newline="") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    return [row for row in rows if int(row["epoch"]) not in had]
-
-
-def figures() -> dict[str, float]:
-    """The test figures, named `test_accuracy` and `baseline_test_accuracy` and so on, and validation's likewise."""
-    test = json.loads((REPORTS / "metrics.json").read_text())
+    runs.log_history(client, run_id, [row for row in rows if int(row["epoch"]) not in had])
     trained, baseline = (json.loads((REPORTS / f"{name}.json").read_text()) for name in ("train", "baseline"))
-    named = {"test": test["classifier"], "baseline_test": test["baseline"]}
-    named |= {"validation": trained["validation"], "baseline_validation": baseline["validation"]}
-    if "network" in test:
-        named |= {"network_test": test["network"], "network_validation": trained["network_validation"]}
-    result = {f"{prefix}_{name}": value for prefix, values in named.items() for name, value in values.items()}
-    return result | {
-        "test_posts": test["posts"],
-        "mcnemar_p": test["mcnemar"]["p"],
-        "parameters": trained["parameters"],
-        "best_epoch": trained["best_epoch"],
-    }
+    measured = named("validation", trained["validation"]) | named("baseline_validation", baseline["validation"])
+    if "network_validation" in trained:
+        measured |= named("network_validation", trained["network_validation"])
+    mlflow.log_metrics(measured | {name: trained[name] for name in ("parameters", "best_epoch")})
+    for name in TRAINED:
+        mlflow.log_artifact(str(REPORTS / name))
+
+
+def log_evaluation(client: MlflowClient, run_id: str) -> None:
+    """What evaluation made: the test posts, figures on them, each model's reports; and the model itself."""
+    from pipeline.lineage import models  # here, as it takes a second that a result with its run need not wait
+
+    client.log_inputs(run_id, origin.data_sets({"test": "test"}))
+    figures = json.loads((REPORTS / "metrics.json").read_text())
+    measured = named("test", figures["classifier"]) | named("baseline_test", figures["baseline"])
+    if "network" in figures:
+        measured |= named("network_test", figures["network"])
+    mlflow.log_metrics(measured | {"test_posts": figures["posts"], "mcnemar_p": figures["mcnemar"]["p"]})
+    mlflow.log_artifact(str(REPORTS / "metrics.json"))
+    for model in ("classifier", "baseline"):
+        mlflow.log_artifacts(str(REPORTS / model), model)
+    mlflow.log_artifact("dvc.lock", runs.FOLDER)
+    models.log_model(client, run_id, MODELS)
+
+
+def named(prefix: str, figures: dict[str, float]) -> dict[str, float]:
+    """`{"accuracy": 0.9}` as `{"test_accuracy": 0.9}`."""
+    return {f"{prefix}_{name}": value for name, value in figures.items()}
 
 
 if __name__ == "__main__":

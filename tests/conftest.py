@@ -27,6 +27,8 @@ from pipeline.corpus.tokenizer import fit
 from pipeline.linear import Model
 from pipeline.nn import evidence
 from pipeline.nn.evidence import Evidence
+from tests.repository import commit, fresh_copy
+from tests.repository import run as run_in
 
 ROOT = Path(__file__).parent.parent
 
@@ -129,6 +131,22 @@ def archive() -> Path:
     if not Path(path).exists():
         pytest.skip("the real archive is not at hand")
     return Path(path)
+
+
+@pytest.fixture(scope="session")
+def first_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this repository after its first `dvc repro`, committed; not to be changed."""
+    folder = fresh_copy(tmp_path_factory.mktemp("first-result"))
+    said = run_in(folder, "dvc", "repro")
+    assert "Traceback" not in said
+    commit(folder, "first result")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A module's own repository, with its first result and the store that holds it."""
+    return shutil.copytree(first_result, tmp_path_factory.mktemp("copy") / "repository", symlinks=True)
 
 
 @pytest.fixture(scope="session")

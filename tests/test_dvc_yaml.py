@@ -47,6 +47,11 @@ def is_code(file: Path) -> bool:
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
 
 
+def makes_results(file: Path) -> bool:
+    """What only tells MLflow of results changes none, so no stage runs again for it."""
+    return is_code(file) and file.parent.name != "lineage"
+
+
 def script(stage: str) -> Path:
     module = re.search(r"-m pipeline\.(\w+)$", STAGES[stage]["cmd"])
     assert module, f"the command of {stage} is not `python -m pipeline.<name>`"
@@ -83,14 +88,14 @@ def outs(stage: str, cached: bool) -> Iterator[str]:
             yield path
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "track"])  # which runs each time
 def test_a_stage_depends_on_all_the_code_that_it_imports(stage: str) -> None:
     deps = listed(stage)
 
     forgotten = [
         file.relative_to(ROOT).as_posix()
         for file in closure(script(stage))
-        if is_code(file) and not any(dep == file or dep in file.parents for dep in deps)
+        if makes_results(file) and not any(dep == file or dep in file.parents for dep in deps)
     ]
 
     assert sorted(forgotten) == []

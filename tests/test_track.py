@@ -1,7 +1,10 @@
 """The stage track: it completes the run that training began, makes one where there is none, and never a second."""
 
+import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,14 +25,19 @@ HISTORY = [{"epoch": 1, "loss": 0.5, "val_log_loss": 0.4}, {"epoch": 2, "loss": 
 def everything(make_models: Callable, set_params: Callable, monkeypatch: pytest.MonkeyPatch) -> params.Params:
     """A workspace with all that the stages before it leave; its models are hand-made."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_STAGE", "track")
     everything = set_params(baseline={"min_posts": 1, "character_min_posts": 1})
     make_models(linear.fit(["banana tree", "dict key"], np.array([0, 1]), 2, everything.baseline))
     for name in ("dvc.yaml", "pipeline"):  # what the key of the run is made of
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, Path(name))
     Path("reports").mkdir()
+    Path("data/split").mkdir(parents=True)
+    for name in ("train", "validation", "test"):
+        Path(f"data/split/{name}.parquet").write_bytes(f"{name} posts".encode())
+    Path("dvc.lock").write_text("schema: '2.0'\n")
     corpus = {"source": "fruits", "sample": False, "digest": "0" * 64, "licence": "none"}
     reports = {
-        "split": {"corpus": corpus, "posts": {"train": 100}},
+        "split": {"corpus": corpus, "posts": {"train": 100, "validation": 20, "test": 4}},
         "metrics": {
             "posts": 4,
             "classifier": FIGURES,
@@ -88,7 +96,7 @@ def test_the_run_holds_reports_gradients_and_the_reports_of_both_models(everythi
     held = {file.path for folder in (None, "classifier", "baseline") for file in
             client.list_artifacts(only.info.run_id, folder)}  # fmt: skip
     files = {file.relative_to("reports").as_posix() for file in Path("reports").rglob("*")}
-    assert held == files
+    assert held == files | {"lineage"}
     assert {"gradients.csv", "gradients.png", "history.csv", "classifier/classification_report.txt"} <= files
 
 
@@ -105,13 +113,59 @@ def test_a_network_without_a_linear_model_has_no_figures_of_its_own(everything: 
     assert not [name for name in only.data.metrics if name.startswith("network")]
 
 
-@pytest.mark.parametrize("file", ["model.onnx", "baseline.safetensors", "evidence.safetensors", "tokenizer.json"])
-def test_another_model_is_another_result(everything: params.Params, file: str) -> None:
-    before = track.result_digest()
+def test_the_run_tells_of_its_data_its_lock_and_what_determined_it(everything: params.Params) -> None:
+    track.main()
 
-    Path("models", file).write_bytes(b"another")
+    (only,) = all_runs()
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+    assert only.inputs is not None
+    told = {
+        each.tags[0].value: (
+            each.dataset.name,
+            each.dataset.digest,
+            json.loads(each.dataset.profile or "{}")["num_rows"],
+        )
+        for each in only.inputs.dataset_inputs
+    }
+    assert told == {
+        context: (f"fruits {name}", hashlib.md5(f"{name} posts".encode()).hexdigest(), posts)
+        for name, context, posts in (("train", "training", 100), ("validation", "validation", 20), ("test", "test", 4))
+    }
+    held = {Path(file.path).name for file in client.list_artifacts(only.info.run_id, "lineage")}
+    # No machine: what this process runs on is not what the training ran on.
+    assert held == {"dvc.lock", "ingredients.json"}
 
-    assert track.result_digest() != before
+
+def test_a_training_that_was_not_evaluated_has_a_run_that_evaluation_completes(everything: params.Params) -> None:
+    metrics = Path("reports/metrics.json").read_text()
+    Path("reports/metrics.json").unlink()
+
+    track.main()
+    track.main()
+    (trained,) = all_runs()
+    Path("reports/metrics.json").write_text(metrics)
+    track.main()
+
+    (only,) = all_runs()
+    assert (trained.info.status, trained.data.tags[runs.STATE]) == ("FINISHED", "trained")
+    assert not [name for name in trained.data.metrics if "test" in name]
+    assert only.info.run_id == trained.info.run_id
+    assert only.data.tags[runs.STATE] == "complete"
+    assert only.data.metrics["test_macro_f1"] == 0.8
+
+
+def test_two_runs_of_one_result_become_one(everything: params.Params) -> None:
+    track.main()
+    (first,) = all_runs()
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+    # As another machine's, which came to the same result at the same moment.
+    tags = {name: value for name, value in first.data.tags.items() if name.startswith("result.")}
+    second = client.create_run(first.info.experiment_id, tags=tags | {runs.STATE: "complete"})
+    client.set_terminated(second.info.run_id)
+
+    track.main()
+
+    assert [run.info.run_id for run in all_runs()] == [first.info.run_id]
 
 
 def test_epochs_that_the_store_missed_are_logged_once(everything: params.Params) -> None:
@@ -142,15 +196,32 @@ def test_another_result_of_the_same_inputs_has_a_run_of_its_own(everything: para
     assert sorted(run.data.metrics["test_accuracy"] for run in all_runs()) == [0.9, 0.91]
 
 
-def test_a_tracking_that_broke_off_is_completed_in_the_same_run(everything: params.Params) -> None:
+def test_a_tracking_that_broke_off_is_completed_in_the_same_run(
+    everything: params.Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with runs.live(everything):
+        pass
+    shutil.move("mlartifacts", "away")
     Path("mlartifacts").write_text("in the way")
-    with pytest.raises(track.Stop, match="MLflow could not be told"):
-        track.main()
+    track.main()
     (broken,) = all_runs()
     Path("mlartifacts").unlink()
+    shutil.move("away", "mlartifacts")
+    assert capsys.readouterr().out.startswith("warning: MLflow could not be told of this result (")
 
     track.main()
 
     (only,) = all_runs()
     assert (broken.info.status, only.info.status) == ("FAILED", "FINISHED")
     assert epochs_of(only) == [(1, 0.4), (2, 0.3)]
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+    assert len(client.search_logged_models([only.info.experiment_id])) == 1
+
+
+def test_by_hand_it_refuses_what_is_not_one_result(everything: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_STAGE")  # and no dvc.lock says that these files belong together
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+
+    with pytest.raises(track.Stop, match="what is here is not one result"):
+        track.main()

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from pipeline.lineage import runs
 from pipeline.nn.serving import Classifier
 
 HERE = Path(__file__).parent
@@ -25,8 +28,15 @@ EXAMPLE = pd.DataFrame(
 )
 
 
-def log_model(models: Path) -> None:
-    """Log `models/` as the model `model` of the active run, with signature, input example and pinned requirements."""
+def log_model(client: MlflowClient, run_id: str, models: Path) -> None:
+    """Log `models/` as the model `model` of the active run, with signature, input example and pinned requirements.
+
+    Once: a run that was broken off later has it already, and half of one, from one broken off here, is done away with.
+    """
+    for logged in runs.logged_models(client.get_run(run_id)):
+        if client.get_logged_model(logged.model_id).status == LoggedModelStatus.READY:
+            return
+        client.delete_logged_model(logged.model_id)
     classifier = Classifier(models)
     labels = classifier.labels
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "label")]

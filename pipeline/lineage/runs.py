@@ -1,26 +1,34 @@
-"""The MLflow run of a result: made when training starts, found again by the result's key, completed by `track`."""
+"""The MLflow run of a result: made when training starts, found again by the result's names, completed by `track`.
+
+A result has one run. Its state says how far it is: `training`, then `trained`, then `complete`; `ended` is one whose
+training did not come to its end, by a failure or a person.
+"""
 
 import json
 import os
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import LoggedModelOutput, Metric, Param, Run
 
-from pipeline.lineage import store
-from pipeline.lineage.key import SPLIT, result_key
+from pipeline.lineage import key, origin, store
 from pipeline.lineage.store import StoreError, told
 from pipeline.params import Params
 
 KEY = "result.key"
-STATE = "result.state"  # training, then trained, then complete; or ended, by a failure or a person
-PROCESS = "result.process"  # host and process id of the training
+MODEL = "result.model"  # md5 of the model's file, as DVC has it: known when trained
+DIGEST = "result.digest"  # of figures and model: known when complete
+STATE = "result.state"
+PROCESS = "result.process"  # host and process id of what writes the run
+PARENT = "mlflow.parentRunId"
+FOLDER = "lineage"  # of the run's artifacts
 BATCH = 500  # metrics in a call; MLflow takes up to 1,000
+INPUTS = {"train": "training", "validation": "validation"}
 
 Log = Callable[[dict[str, float]], None]
 
@@ -43,11 +51,11 @@ def live(params: Params) -> Iterator[Log]:
                 print(f"  MLflow could not be told ({error}); training goes on, `track` logs the rest")
                 client = None
 
-    def end(state: str, status: str) -> None:
+    def end(tags: dict[str, str], status: str) -> None:
         if client and run:
             try:
                 with told():
-                    client.set_tag(run.info.run_id, STATE, state)
+                    set_tags(client, run, tags)
                     client.set_terminated(run.info.run_id, status)
             except StoreError as error:
                 print(f"  MLflow could not be told that training has ended ({error})")
@@ -55,39 +63,55 @@ def live(params: Params) -> Iterator[Log]:
     try:
         yield log
     except BaseException as error:
-        end("ended", "FAILED" if isinstance(error, Exception) else "KILLED")
+        end({STATE: "ended"}, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    end("trained", "FINISHED")
+    end({MODEL: key.md5(Path(key.MODEL)), STATE: "trained"}, "FINISHED")
 
 
 def begin(params: Params) -> tuple[MlflowClient | None, Run | None]:
-    """The client and a new run; no run where the result has a complete one, neither where MLflow is out of reach."""
+    """The client and a new run; neither where MLflow is out of reach.
+
+    No run where the result has a complete one, or another process is training it at this moment: its curves are there.
+    """
     try:
-        client, experiment = store.connect(params.track.experiment)
-        key = result_key(params)
-        with told():
-            end_dead_runs(client, experiment)
-        if find(client, experiment, key, "complete"):
-            return client, None  # the same training once more: its curves are there
-        return client, start(client, experiment, params, key, "training")
+        with store.locked("runs"):
+            client, experiment = store.connect(params.track.experiment)
+            what = key.ingredients(params)
+            end_dead(client, experiment)
+            if find(client, experiment, {KEY: key.of(what), STATE: "complete"}):
+                return client, None
+            training = find(client, experiment, {KEY: key.of(what), STATE: "training"})
+            if any(is_here(run) for run in training):
+                return client, None
+            return client, start(client, experiment, params, what, "training")
     except StoreError as error:
         print(f"  MLflow cannot be reached ({error}); training goes on, `track` logs it later")
         return None, None
 
 
-def end_dead_runs(client: MlflowClient, experiment: str) -> None:
-    """Runs whose training on this machine was ended before it could say so (power, `kill -9`) are KILLED."""
-    query = f"attributes.status = 'RUNNING' and tags.`{STATE}` = 'training'"
-    for run in client.search_runs([experiment], query):
-        host, _, process = run.data.tags.get(PROCESS, "").rpartition(":")
-        if host == socket.gethostname() and not is_alive(int(process)):
-            client.set_tag(run.info.run_id, STATE, "ended")
-            client.set_terminated(run.info.run_id, "KILLED")
+def end_dead(client: MlflowClient, experiment: str) -> None:
+    """End the runs that a process of this machine left RUNNING, as it was itself ended (power, `kill -9`).
+
+    Raises StoreError.
+    """
+    with told():
+        for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+            if is_here(run) and not is_alive(run):
+                was_training = run.data.tags[STATE] == "training"
+                if was_training:
+                    client.set_tag(run.info.run_id, STATE, "ended")
+                client.set_terminated(run.info.run_id, "KILLED" if was_training else "FINISHED")
 
 
-def is_alive(process: int) -> bool:
+def is_here(run: Run) -> bool:
+    """Whether a process of this machine writes, or wrote, the run."""
+    return run.data.tags.get(PROCESS, "").rpartition(":")[0] == socket.gethostname()
+
+
+def is_alive(run: Run) -> bool:
+    """Whether the process of this machine that writes the run still lives."""
     try:
-        os.kill(process, 0)
+        os.kill(int(run.data.tags[PROCESS].rpartition(":")[2]), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -95,56 +119,92 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def find(client: MlflowClient, experiment: str, key: str, state: str) -> list[Run]:
-    """The runs of a result in a state, newest first. Raises StoreError."""
-    query = f"tags.`{KEY}` = '{key}' and tags.`{STATE}` = '{state}'"
+def this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def find(client: MlflowClient, experiment: str, tags: dict[str, str]) -> list[Run]:
+    """The runs with these tags, oldest first. Raises StoreError."""
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     with told():
-        return list(client.search_runs([experiment], query, order_by=["start_time DESC"]))
+        runs = client.search_runs([experiment], query)
+    return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
-def start(client: MlflowClient, experiment: str, params: Params, key: str, state: str) -> Run:
-    """Make the run, with all that is known before training: every parameter, the corpus and the commit.
+def of_result(client: MlflowClient, experiment: str, names: dict[str, str]) -> tuple[list[Run], list[Run]]:
+    """The finished runs of a result, which should be one, and the begun ones that are its, too.
+
+    `names` are its KEY and MODEL, and its DIGEST if it was evaluated. A begun run is one that waits for `track`, or
+    that was left in the middle. Two machines that come to a result at the same time make two runs; the first of them is
+    the one that both keep. Raises StoreError.
+    """
+    done = find(client, experiment, names | {STATE: "complete"})
+    trained = find(client, experiment, {KEY: names[KEY], MODEL: names[MODEL], STATE: "trained"})
+    if DIGEST not in names:  # then to be trained is all that is asked
+        done += [run for run in trained if run.info.status == "FINISHED"]
+        trained = [run for run in trained if run not in done]
+    # Of these none knows its MODEL: the store was away when the training came to its end.
+    training = find(client, experiment, {KEY: names[KEY], STATE: "training"})
+    return done, left_alone(trained + training)
+
+
+def left_alone(runs: Sequence[Run]) -> list[Run]:
+    """Those of the runs that no living process writes; of another machine's nobody can tell."""
+    return [run for run in runs if run.info.status != "RUNNING" or (is_here(run) and not is_alive(run))]
+
+
+def start(client: MlflowClient, experiment: str, params: Params, what: dict[str, Any], state: str) -> Run:
+    """Make the run, with all that is known before training: parameters, the training posts, commit and patch.
 
     Raises StoreError.
     """
-    split = json.loads(SPLIT.read_text())
+    split = json.loads(key.SPLIT.read_text())
     corpus = split["corpus"]
     note = f"{split['posts']['train']:,} training posts of {corpus['source']} (licence: {corpus['licence']})."
     if corpus["sample"]:
         note += " A corpus for trying out: its figures say nothing of real posts."
     tags = {
-        KEY: key,
+        KEY: key.of(what),
         STATE: state,
-        PROCESS: f"{socket.gethostname()}:{os.getpid()}",
+        PROCESS: this_process(),
         "corpus": corpus["source"],
         "corpus.digest": corpus["digest"],
         "mlflow.note.content": note,
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": "dvc repro",
-        **git_tags(),
+        **origin.tags(),
     }
-    if experiment_name := os.environ.get("DVC_EXP_NAME"):
-        tags["dvc.experiment"] = experiment_name
-    name = f"{corpus['source']} {params.train.cell} {params.train.units} seed {params.train.seed} {key[:6]}"
+    name = f"{corpus['source']} {params.train.cell} {params.train.units} seed {params.train.seed} {tags[KEY][:6]}"
+    if experiment_name := tags.get(origin.EXPERIMENT):
+        name = f"{experiment_name}: {name}"
     with told():
         run = client.create_run(experiment, run_name=name, tags=tags)
-        client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in flat(params.model_dump())])
+        id = run.info.run_id
+        client.log_batch(id, params=[Param(name, value) for name, value in flat(params.model_dump())])
+        client.log_inputs(id, origin.data_sets(INPUTS))
+        client.log_dict(id, what, f"{FOLDER}/ingredients.json")
+        if patch := origin.patch():
+            client.log_text(id, patch, f"{FOLDER}/uncommitted.patch")
+        if state == "training":  # else the machine that this process runs on is not the one that trained
+            client.log_dict(id, origin.machine(), f"{FOLDER}/machine.json")
     return run
 
 
-def git_tags() -> dict[str, str]:
-    """The commit, and whether what makes results differed from it. Empty where git knows no commit."""
-    commit = git("rev-parse", "HEAD")
-    if not commit:
-        return {}
-    # Not the rest: DVC itself changes dvc.lock and reports/ while stages run.
-    changed = git("status", "--porcelain", "--", "pipeline", "params.yaml", "dvc.yaml", "requirements.txt")
-    return {"mlflow.source.git.commit": commit, "git.dirty": str(bool(changed)).lower()}
+def set_tags(client: MlflowClient, run: Run, tags: dict[str, str]) -> None:
+    for name, value in tags.items():
+        client.set_tag(run.info.run_id, name, value)
 
 
-def git(*arguments: str) -> str:
-    """What git answers; empty where it refuses."""
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+def remove(client: MlflowClient, runs: Sequence[Run]) -> None:
+    """Runs of a result that has its run: two processes came to it at the same time. Raises StoreError."""
+    with told():
+        for run in runs:
+            client.delete_run(run.info.run_id)
+
+
+def logged_models(run: Run) -> list[LoggedModelOutput]:
+    """The models that a run made."""
+    return run.outputs.model_outputs if run.outputs else []
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,10 +1,12 @@
 """The MLflow store: `MLFLOW_TRACKING_URI` where it is set, else `mlflow.db` in the repository's folder."""
 
 import fcntl
+import json
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 # A server that is down is said to be down in seconds, not after MLflow's seven retries of up to two minutes.
@@ -22,8 +24,22 @@ from pipeline import stage
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-# Opens the experiment in the view for trained models; MLflow's other one is for language-model applications.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+# The view `results` of the runs' table, as MLflow's page keeps one that is shared: by itself it shows no figure at all.
+# Columns with their widths; each sorts by a click on its head.
+COLUMNS = {
+    "metrics.`test_macro_f1`": 130,
+    "metrics.`test_accuracy`": 130,
+    "metrics.`baseline_test_accuracy`": 185,
+    "metrics.`validation_macro_f1`": 160,
+    "params.`train.cell`": 95,
+    "params.`fetch.source`": 155,
+}
+WIDTHS = {"attributes.`Run Name`": 300} | COLUMNS
+TABLE = {"selectedColumns": list(COLUMNS), "columnOrder": list(WIDTHS), "columnWidths": WIDTHS}
+VIEW = {"name": "Results", "createdAt": 0, "state": json.dumps(TABLE)}
+EXPERIMENT_TAGS = {"mlflow.sharedViewState.results": json.dumps(VIEW)}
+SQLITE = "sqlite:///"
+ARTIFACTS = "mlartifacts"
 
 
 class StoreError(Exception):
@@ -48,18 +64,22 @@ def connect(experiment: str) -> tuple[MlflowClient, str]:
 
     Raises StoreError when the store cannot be reached.
     """
-    root = stage.root().resolve()
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    local = not uri
-    with told(), locked(root / "mlflow.db.lock") if local else nullcontext():
-        mlflow.set_tracking_uri(uri or f"sqlite:///{root / 'mlflow.db'}")
+    address, root = uri(), stage.root().resolve()
+    # Two processes that make the schema of a new database at once break each other.
+    with told(), locked("schema"):
+        if address.startswith(SQLITE):
+            follow_a_move(Path(address.removeprefix(SQLITE).partition("?")[0]), root)
+        mlflow.set_tracking_uri(address)
         client = MlflowClient()
         if found := client.get_experiment_by_name(experiment):
             if found.lifecycle_stage == "deleted":
                 raise MlflowException(f"the experiment {experiment} was deleted there; restore it or name another")
+            for name, value in EXPERIMENT_TAGS.items():
+                if found.tags.get(name) != value:
+                    client.set_experiment_tag(found.experiment_id, name, value)
             return client, found.experiment_id
-        # A server decides by itself where artifacts go.
-        artifacts = (root / "mlartifacts").as_uri() if local else None
+        # A server decides by itself where artifacts go; a database alone has no place for them.
+        artifacts = None if address.startswith("http") else (root / ARTIFACTS).as_uri()
         try:
             return client, client.create_experiment(experiment, artifacts, tags=EXPERIMENT_TAGS)
         except MlflowException:
@@ -69,9 +89,46 @@ def connect(experiment: str) -> tuple[MlflowClient, str]:
             raise
 
 
+def uri() -> str:
+    """Where the store is; a relative SQLite file lies in the repository, whichever copy of it a stage runs in."""
+    address = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    path = address.removeprefix(SQLITE)
+    is_relative = address.startswith(SQLITE) and not path.startswith("/")
+    return f"{SQLITE}{stage.root().resolve() / path}" if is_relative else address
+
+
+def follow_a_move(database: Path, root: Path) -> None:
+    """Make a store that was moved or copied with its repository name its artifacts where they are now.
+
+    MLflow keeps absolute paths, and has no command to change them. What begins with the old place of the artifacts
+    begins with the new one afterwards, in whatever table.
+    """
+    if not database.exists() or not (root / ARTIFACTS).is_dir():
+        return
+    now = (root / ARTIFACTS).as_uri()
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        if "experiments" not in tables:
+            return
+        places = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+        for (old,) in places:
+            if old == now or not str(old).startswith("file://") or not old.endswith(f"/{ARTIFACTS}"):
+                continue
+            for table in tables:
+                for _, column, kind, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
+                    if "CHAR" in kind.upper() or "TEXT" in kind.upper():
+                        connection.execute(
+                            f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) '
+                            f'WHERE substr("{column}", 1, ?) IN (?, ?)',
+                            (now, len(old) + 1, len(old) + 1, old, f"{old}/"),
+                        )
+
+
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time: two that make the schema of a new database at once break each other."""
+def locked(name: str) -> Iterator[None]:
+    """One process of this repository at a time, copies for experiments included."""
+    path = stage.root() / f".dvc/tmp/mlflow-{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

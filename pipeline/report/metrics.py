@@ -22,13 +22,13 @@ def figures(actual: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     }
 
 
-def mcnemar(actual: np.ndarray, probabilities: np.ndarray, others: np.ndarray) -> dict[str, float]:
+def mcnemar(right: np.ndarray, other_right: np.ndarray) -> tuple[int, int, float]:
     """Whether one model is right more often than another on the same posts: McNemar's exact test, two-sided.
 
-    Only posts count that one model gets right and the other wrong; were both equally good, either would be right on
-    half of them. `p` is how likely a split as uneven as this one is then (McNemar 1947; Dietterich 1998).
+    Given is for each post whether a model gets it right. Gives how many posts only the one gets right, how many only
+    the other, and how likely a split as uneven as this one is were both equally good, as either would then be right on
+    half of them (McNemar 1947; Dietterich 1998).
     """
-    right, other_right = (each.argmax(axis=1) == actual for each in (probabilities, others))
     only, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
     p = float(binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
-    return {"only_classifier_right": only, "only_baseline_right": only_other, "p": float(f"{p:.3g}")}
+    return only, only_other, float(f"{p:.3g}")

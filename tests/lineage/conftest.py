@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from pipeline import params
+from pipeline.lineage import key
 
 DVC_YAML = """
 stages:
   train:
     cmd: python -m pipeline.train
-    deps: [data/ids, pipeline/train.py, pipeline/nn, pipeline/lineage/runs.py]
+    deps: [data/ids, pipeline/train.py, pipeline/nn]
   track:
     cmd: python -m pipeline.track
-    deps: [pipeline/track.py]
+    deps: [models/model.onnx]
 """
 
 
@@ -29,6 +30,14 @@ def everything(workspace: Path, set_params: Callable, monkeypatch: pytest.Monkey
         Path("pipeline", name).parent.mkdir(parents=True, exist_ok=True)
         Path("pipeline", f"{name}.py").write_text(f"# {name}\n")
     Path("reports").mkdir()
+    # What training leaves, with the data that MLflow is told of.
+    Path("data/split").mkdir(parents=True)
+    for name in ("train", "validation", "test"):
+        Path(f"data/split/{name}.parquet").write_bytes(f"{name} posts".encode())
+    Path("models").mkdir()
+    Path(key.MODEL).write_bytes(b"a model")
     corpus = {"source": "sample", "sample": True, "digest": "d" * 64, "licence": "none"}
-    Path("reports/split.json").write_text(json.dumps({"corpus": corpus, "posts": {"train": 100}}))
+    Path("reports/split.json").write_text(
+        json.dumps({"corpus": corpus, "posts": {"train": 100, "validation": 20, "test": 40}})
+    )
     return set_params()

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import params
-from pipeline.lineage.key import result_key
+from pipeline.lineage import key
+
+
+def result_key(everything: params.Params) -> str:
+    return key.of(key.ingredients(everything))
 
 
 @pytest.mark.parametrize("section", [{"train": {"units": 9}}, {"split": {"seed": 21}}, {"baseline": {"C": 2.0}}])
@@ -37,7 +41,7 @@ def test_it_changes_with_the_posts(everything: params.Params) -> None:
         ("pipeline/train.py", True),
         ("pipeline/nn/network.py", True),  # in a folder that dvc.yaml lists
         ("pipeline/track.py", False),
-        ("pipeline/lineage/runs.py", False),
+        ("pipeline/lineage/runs.py", False),  # tells MLflow of results, and makes none
     ],
 )
 def test_it_changes_with_the_code_that_makes_results(everything: params.Params, file: str, changes: bool) -> None:
@@ -46,3 +50,11 @@ def test_it_changes_with_the_code_that_makes_results(everything: params.Params, 
     Path(file).write_text("# changed\n")
 
     assert (result_key(everything) != before) == changes
+
+
+@pytest.mark.parametrize("changed", key.MADE)
+def test_the_digest_changes_with_each_file_that_came_out(changed: str) -> None:
+    md5s = {path: "0" * 32 for path in key.MADE}
+
+    assert key.digest(md5s | {changed: "1" * 32}) != key.digest(md5s)
+    assert key.digest(md5s | {"reports/other.json": "1" * 32}) == key.digest(md5s)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,12 +35,14 @@ def test_a_logged_model_answers_in_an_empty_folder_as_the_classifier_does(
 ) -> None:
     section = params.Baseline(ngrams=2, min_posts=1, character_min_posts=1, C=1)
     beside = linear.fit(["banana cake", "dict key"], np.array([0, 1]), 2, section)
+    shutil.rmtree("models")
     make_models(beside if wide else None)
     with runs.live(everything):
         client, experiment = store.connect(everything.track.experiment)
         (run,) = client.search_runs([experiment])
         with mlflow.start_run(run_id=run.info.run_id):
-            models.log_model(Path("models"))
+            models.log_model(client, run.info.run_id, Path("models"))
+            models.log_model(client, run.info.run_id, Path("models"))  # once more, as after a store that went away
     (logged,) = MlflowClient().search_logged_models([experiment])
 
     answer = ask(logged.artifact_location, tmp_path / "elsewhere")

@@ -1,6 +1,5 @@
 """The run of a training: its curves while it trains, its end, and a store that is away."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -88,6 +87,7 @@ def test_a_run_whose_process_is_gone_is_killed_by_the_next_training(everything: 
         pass
     client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
     (old,) = all_runs()
+    client.set_tag(old.info.run_id, runs.KEY, "of another result")
     client.set_tag(old.info.run_id, runs.PROCESS, f"{socket.gethostname()}:{gone.pid}")
     client.set_tag(old.info.run_id, runs.STATE, "training")
     client.update_run(old.info.run_id, "RUNNING")
@@ -98,12 +98,22 @@ def test_a_run_whose_process_is_gone_is_killed_by_the_next_training(everything: 
     assert [run.info.status for run in all_runs()] == ["FINISHED", "KILLED"]
 
 
-@pytest.mark.parametrize("process", [f"{socket.gethostname()}:{os.getpid()}", "another-machine:1"])
-def test_a_run_that_may_be_alive_is_left_alone(everything: params.Params, process: str) -> None:
+def test_a_training_of_what_another_process_trains_at_this_moment_has_no_second_run(everything: params.Params) -> None:
+    with runs.live(everything) as first, runs.live(everything) as second:
+        first(EPOCH)
+        second(EPOCH)
+
+    (only,) = all_runs()
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+    assert only.info.status == "FINISHED"
+    assert len(client.get_metric_history(only.info.run_id, "loss")) == 1
+
+
+def test_a_run_of_another_machine_may_be_alive_and_is_left_alone(everything: params.Params) -> None:
     with runs.live(everything):
         client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
         (first,) = all_runs()
-        client.set_tag(first.info.run_id, runs.PROCESS, process)
+        client.set_tag(first.info.run_id, runs.PROCESS, "another-machine:1")
         with runs.live(everything):
             assert sorted(run.info.status for run in all_runs()) == ["RUNNING", "RUNNING"]
 

@@ -1,0 +1,72 @@
+"""A run, by whatever it is known: id, name, version of a registered model, commit, DVC experiment, or the workspace."""
+
+import re
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from pipeline.lineage import key, revisions
+from pipeline.lineage.rebuild import run_of_result
+from pipeline.lineage.revisions import Result
+from pipeline.lineage.store import StoreError, told
+from pipeline.stage import Stop
+
+ID = re.compile("[0-9a-f]{32}")
+VERSION = re.compile(r"(?P<name>[^@]+)(/(?P<version>\d+)|@(?P<alias>\w+))")
+HELP = "a run's id or name, a model version (name/3 or name@champion), a commit, an experiment; none: the workspace"
+
+
+def run(client: MlflowClient, experiment: str, name: str | None) -> Run:
+    """Raises Stop where there is no such run, and StoreError."""
+    found = in_git(client, experiment, name) or (in_mlflow(client, experiment, name) if name else None)
+    if found:
+        return found
+    if not name:
+        raise Stop("the workspace holds no result that has a run; `dvc repro` makes one")
+    if revisions.commit_of(name):
+        raise Stop(f"{name} has no run in MLflow; `python -m pipeline.lineage rebuild` makes those that are missing")
+    raise Stop(f"{name} is no run, model version, commit or experiment; `dvc exp list` and `make ui` show them")
+
+
+def in_git(client: MlflowClient, experiment: str, name: str | None) -> Run | None:
+    """The run of the result that a commit, an experiment or the workspace holds."""
+    if not name:
+        result = in_workspace()
+    else:
+        commit = revisions.commit_of(name)
+        result = revisions.result(commit) if commit else None
+    return run_of_result(client, experiment, result) if result else None
+
+
+def in_workspace() -> Result | None:
+    try:
+        md5s = {path: key.md5(Path(path)) for path in key.MADE}
+    except FileNotFoundError:
+        return None
+    return Result(md5s[key.MODEL], key.digest(md5s))
+
+
+def in_mlflow(client: MlflowClient, experiment: str, name: str) -> Run | None:
+    if match := VERSION.fullmatch(name):
+        try:
+            with told():
+                if match["alias"]:
+                    version = client.get_model_version_by_alias(match["name"], match["alias"])
+                else:
+                    version = client.get_model_version(match["name"], match["version"])
+                return client.get_run(version.run_id or "")
+        except StoreError as error:
+            if "not found" not in str(error).lower():
+                raise
+    if ID.fullmatch(name):
+        try:
+            with told():
+                return client.get_run(name)
+        except StoreError as error:
+            if "not found" not in str(error).lower():
+                raise
+    quoted = name.replace("'", "\\'")
+    with told():
+        named = client.search_runs([experiment], f"attributes.run_name = '{quoted}'", order_by=["start_time DESC"])
+    return named[0] if named else None

@@ -1,0 +1,110 @@
+"""Runs made anew from git and DVC: of the workspace, of every commit and of every DVC experiment that holds a result.
+
+Each is brought back in a folder of its own, with DVC's cache, and tracked there by the code that belongs to it, as
+`dvc repro` would after a checkout. What has its run already stays as it is, so a rebuild that was broken off goes on.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from pipeline import stage
+from pipeline.lineage import origin, revisions, runs, store
+from pipeline.lineage.revisions import Result
+from pipeline.stage import Stop
+
+
+def rebuild(client: MlflowClient, experiment: str) -> bool:
+    """Make the runs that are missing, and print a line for each result; gives whether all could be had."""
+    whole = True
+    if Path("models", "model.onnx").exists():
+        whole &= say("workspace", track(Path(), {}))
+    for name, commit, result in revisions.all_results():
+        if found := run_of_result(client, experiment, result):
+            print(f"  {name}: has its run: {found.info.run_name}")
+        else:
+            whole &= say(name, restore(name, commit, result))
+    return whole
+
+
+def run_of(client: MlflowClient, experiment: str, revision: str) -> str | None:
+    """The id of the run of a DVC experiment or commit, made from DVC's cache where the store has none.
+
+    None where it cannot be had. Raises StoreError.
+    """
+    commit = revisions.commit_of(revision)
+    result = revisions.result(commit) if commit else None
+    if not commit or not result:
+        return None
+    if not run_of_result(client, experiment, result):
+        restore(revision, commit, result)
+    found = run_of_result(client, experiment, result)
+    return found.info.run_id if found else None
+
+
+def run_of_result(client: MlflowClient, experiment: str, result: Result) -> Run | None:
+    """The finished run of a result, the complete one first; None where there is none. Raises StoreError."""
+    tags = {runs.DIGEST: result.digest} if result.digest else {runs.MODEL: result.model}
+    found = runs.find(client, experiment, tags)
+    states = ("complete",) if result.digest else ("complete", "trained")
+    return next((run for state in states for run in found if run.data.tags.get(runs.STATE) == state), None)
+
+
+def say(name: str, done: subprocess.CompletedProcess[str]) -> bool:
+    """Print what became of a result, from the last line of the command that tells."""
+    lines = (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip().splitlines() or ["nothing"]
+    print(f"  {name}: {'' if done.returncode == 0 else 'cannot be had: '}{lines[-1].removeprefix('track: ')}")
+    return done.returncode == 0
+
+
+def restore(name: str, commit: str, result: Result) -> subprocess.CompletedProcess[str]:
+    """Bring a commit's result back in a folder of its own, and track it."""
+    with checkout(commit) as folder:
+        cached = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing"]
+        subprocess.run(cached, cwd=folder, capture_output=True, text=True)
+        if not result.digest:
+            (folder / "reports/metrics.json").unlink(missing_ok=True)  # of the result before it
+        is_experiment = revisions.experiments().get(name) == commit
+        return track(folder, {"DVC_EXP_NAME": name} if is_experiment else {})
+
+
+@contextmanager
+def checkout(commit: str) -> Iterator[Path]:
+    """A clone of the repository at a commit, for a while, that shares its objects and DVC's cache."""
+    root = stage.root().resolve()
+    with tempfile.TemporaryDirectory(prefix="rebuild-") as temporary:
+        folder = Path(temporary, root.name)
+        origin.git("clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+        origin.git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
+        local = root / ".dvc/config.local"
+        if local.exists():
+            shutil.copy(local, folder / ".dvc")
+        subprocess.run([sys.executable, "-m", "dvc", "cache", "dir", "--local", cache()], cwd=folder, check=True)
+        yield folder
+
+
+@functools.cache
+def cache() -> str:
+    """The folder of DVC's cache. Raises Stop where DVC does not say."""
+    asked = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
+    if asked.returncode:
+        raise Stop(f"DVC does not say where its cache is: {asked.stderr.strip()}")
+    return asked.stdout.strip()
+
+
+def track(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the folder's own `track`, on the store of this repository."""
+    env = os.environ | {"DVC_ROOT": str(stage.root().resolve())} | environment
+    if "MLFLOW_TRACKING_URI" in env:
+        env["MLFLOW_TRACKING_URI"] = store.uri()  # a relative one lies here, not in the copy
+    command = [sys.executable, "-m", "pipeline.track"]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
