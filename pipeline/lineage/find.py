@@ -44,7 +44,7 @@ def in_workspace() -> Result | None:
         md5s = {path: key.md5(Path(path)) for path in key.MADE}
     except FileNotFoundError:
         return None
-    return Result(md5s[key.MODEL], key.digest(md5s))
+    return Result(md5s[key.MODEL], True, key.digest(md5s))
 
 
 def in_mlflow(client: MlflowClient, experiment: str, name: str) -> Run | None:

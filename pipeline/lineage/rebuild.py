@@ -55,7 +55,7 @@ def run_of_result(client: MlflowClient, experiment: str, result: Result) -> Run 
     """The finished run of a result, the complete one first; None where there is none. Raises StoreError."""
     tags = {runs.DIGEST: result.digest} if result.digest else {runs.MODEL: result.model}
     found = runs.find(client, experiment, tags)
-    states = ("complete",) if result.digest else ("complete", "trained")
+    states = ("complete",) if result.evaluated else ("complete", "trained")
     return next((run for state in states for run in found if run.data.tags.get(runs.STATE) == state), None)
 
 
@@ -71,7 +71,7 @@ def restore(name: str, commit: str, result: Result) -> subprocess.CompletedProce
     with checkout(commit) as folder:
         cached = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing"]
         subprocess.run(cached, cwd=folder, capture_output=True, text=True)
-        if not result.digest:
+        if not result.evaluated:
             (folder / "reports/metrics.json").unlink(missing_ok=True)  # of the result before it
         is_experiment = revisions.experiments().get(name) == commit
         return track(folder, {"DVC_EXP_NAME": name} if is_experiment else {})

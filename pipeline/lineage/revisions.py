@@ -14,9 +14,14 @@ EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # the commi
 
 @dataclass(frozen=True)
 class Result:
-    """What a `dvc.lock` says came out: md5 of the trained model's file; digest of the whole, None if not evaluated."""
+    """What a `dvc.lock` says came out.
+
+    `model` is the md5 of the trained model's file; `digest` that of the whole, None if it was not evaluated, or by code
+    that made other files.
+    """
 
     model: str
+    evaluated: bool
     digest: str | None
 
 
@@ -32,8 +37,9 @@ def result(commit: str) -> Result | None:
     if key.MODEL not in outs:
         return None
     # An experiment of the training alone keeps, in its lock, the evaluation of the result before it.
-    whole = evaluated.get(key.MODEL) == outs[key.MODEL] and all(path in outs for path in key.MADE)
-    return Result(outs[key.MODEL], key.digest(outs) if whole else None)
+    is_evaluated = evaluated.get(key.MODEL) == outs[key.MODEL]
+    whole = is_evaluated and all(path in outs for path in key.MADE)
+    return Result(outs[key.MODEL], is_evaluated, key.digest(outs) if whole else None)
 
 
 def experiments() -> dict[str, str]:
