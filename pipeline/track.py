@@ -64,7 +64,8 @@ def track(everything: params.Params, evaluated: bool) -> str:
         names[runs.DIGEST] = key.digest(md5s)
     done, begun = runs.of_result(client, experiment, names)
     if not done:
-        run = begun.pop(0) if begun else runs.start(client, experiment, everything, what, "trained")
+        tags = names | {runs.STATE: "trained"}
+        run = begun.pop(0) if begun else runs.start(client, experiment, everything, what, tags)
         with told(), mlflow.start_run(run_id=run.info.run_id):
             runs.set_tags(client, run, {runs.PROCESS: runs.this_process()})
             log_training(client, run.info.run_id)

@@ -83,7 +83,7 @@ def begin(params: Params) -> tuple[MlflowClient | None, Run | None]:
             training = find(client, experiment, {KEY: key.of(what), STATE: "training"})
             if any(is_here(run) for run in training):
                 return client, None
-            return client, start(client, experiment, params, what, "training")
+            return client, start(client, experiment, params, what, {STATE: "training"})
     except StoreError as error:
         print(f"  MLflow cannot be reached ({error}); training goes on, `track` logs it later")
         return None, None
@@ -153,10 +153,10 @@ def left_alone(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.info.status != "RUNNING" or (is_here(run) and not is_alive(run))]
 
 
-def start(client: MlflowClient, experiment: str, params: Params, what: dict[str, Any], state: str) -> Run:
+def start(client: MlflowClient, experiment: str, params: Params, what: dict[str, Any], tags: dict[str, str]) -> Run:
     """Make the run, with all that is known before training: parameters, the training posts, commit and patch.
 
-    Raises StoreError.
+    `tags` are its STATE, and its MODEL if that is known. Raises StoreError.
     """
     split = json.loads(key.SPLIT.read_text())
     corpus = split["corpus"]
@@ -164,8 +164,8 @@ def start(client: MlflowClient, experiment: str, params: Params, what: dict[str,
     if corpus["sample"]:
         note += " A corpus for trying out: its figures say nothing of real posts."
     tags = {
+        **tags,
         KEY: key.of(what),
-        STATE: state,
         PROCESS: this_process(),
         "corpus": corpus["source"],
         "corpus.digest": corpus["digest"],
@@ -185,7 +185,7 @@ def start(client: MlflowClient, experiment: str, params: Params, what: dict[str,
         client.log_dict(id, what, f"{FOLDER}/ingredients.json")
         if patch := origin.patch():
             client.log_text(id, patch, f"{FOLDER}/uncommitted.patch")
-        if state == "training":  # else the machine that this process runs on is not the one that trained
+        if tags[STATE] == "training":  # else the machine that this process runs on is not the one that trained
             client.log_dict(id, origin.machine(), f"{FOLDER}/machine.json")
     return run
 
@@ -196,10 +196,15 @@ def set_tags(client: MlflowClient, run: Run, tags: dict[str, str]) -> None:
 
 
 def remove(client: MlflowClient, runs: Sequence[Run]) -> None:
-    """Runs of a result that has its run: two processes came to it at the same time. Raises StoreError."""
+    """Runs of a result that has its run, and their models: two processes came to it at the same time.
+
+    Raises StoreError.
+    """
     with told():
         for run in runs:
             client.delete_run(run.info.run_id)
+            for model in logged_models(client.get_run(run.info.run_id)):
+                client.delete_logged_model(model.model_id)
 
 
 def logged_models(run: Run) -> list[LoggedModelOutput]:
