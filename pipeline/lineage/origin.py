@@ -41,7 +41,7 @@ def patch() -> str:
         # In a copy of the index, so that the user's own stays as it is.
         copy = Path(folder, "index")
         copy.write_bytes(Path(index).read_bytes())
-        there = [path for path in MAKING if Path(path).exists()]
+        there = [path for path in MAKING if Path(path).exists() or git("ls-files", "--", path)]
         git("add", "--all", "--", *there, GIT_INDEX_FILE=str(copy))
         difference = git("diff", "--cached", "--binary", "HEAD", "--", *MAKING, GIT_INDEX_FILE=str(copy))
         return f"{difference}\n" if difference else ""

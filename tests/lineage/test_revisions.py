@@ -1,0 +1,82 @@
+"""Which result a commit or an experiment holds, as its dvc.lock says."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.lineage import key, revisions
+
+
+def git(*arguments: str) -> str:
+    known = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    return subprocess.run(["git", *known, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def repository(workspace: Path) -> None:
+    git("init", "--quiet", "--initial-branch", "trunk")
+
+
+def hold(model: str, evaluated: str | None, made: list[str] = key.MADE) -> str:
+    """Commit a dvc.lock whose training made `model`, and whose evaluation, if there is one, was of `evaluated`."""
+    outs = [{"path": path, "md5": model if path == key.MODEL else "0"} for path in made]
+    stages = {"train": {"outs": [out for out in outs if out["path"] != key.METRICS]}}
+    if evaluated:
+        deps = [{"path": key.MODEL, "md5": evaluated}]
+        stages["evaluate"] = {"deps": deps, "outs": [out for out in outs if out["path"] == key.METRICS]}
+    YAML().dump({"schema": "2.0", "stages": stages}, Path("dvc.lock"))
+    git("add", "dvc.lock")
+    git("commit", "--quiet", "--message", model)
+    return git("rev-parse", "HEAD")
+
+
+def test_a_result_is_the_same_whether_a_lock_or_a_folder_is_asked() -> None:
+    commit = hold("a" * 32, evaluated="a" * 32)
+
+    md5s = {path: "a" * 32 if path == key.MODEL else "0" for path in key.MADE}
+    assert revisions.result(commit) == revisions.Result("a" * 32, True, key.digest(md5s))
+
+
+def test_an_evaluation_of_another_model_is_none_of_this_one() -> None:
+    commit = hold("b" * 32, evaluated="a" * 32)
+
+    assert revisions.result(commit) == revisions.Result("b" * 32, False, None)
+
+
+def test_code_that_made_other_files_leaves_a_result_without_a_digest() -> None:
+    commit = hold("a", evaluated="a", made=[key.METRICS, key.MODEL])
+
+    assert revisions.result(commit) == revisions.Result("a", True, None)
+
+
+@pytest.mark.parametrize("lock", [None, "", "no: lock", "[", "schema: '2.0'\nstages: {train: {outs: [{path: x}]}}"])
+def test_a_commit_without_a_result_has_none(lock: str | None) -> None:
+    if lock is not None:
+        Path("dvc.lock").write_text(lock)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "start")
+
+    assert revisions.result("HEAD") is None
+    assert list(revisions.all_results()) == []
+
+
+def test_commits_of_all_branches_and_experiments_are_found_by_their_names() -> None:
+    first = hold("a", evaluated="a")
+    git("checkout", "--quiet", "-b", "side")
+    second = hold("b", evaluated="b")
+    git("checkout", "--quiet", "trunk")
+    git("checkout", "--quiet", "--detach")
+    third = hold("c", evaluated=None)
+    git("update-ref", f"refs/exps/{first[:2]}/{first[2:]}/wide-net", third)
+    git("update-ref", "refs/exps/exec/EXEC_HEAD", third)
+    git("checkout", "--quiet", "trunk")
+
+    found = [(name, commit, result.model) for name, commit, result in revisions.all_results()]
+
+    assert found == [(first[:10], first, "a"), (second[:10], second, "b"), ("wide-net", third, "c")]
+    assert revisions.experiments() == {"wide-net": third}
+    assert revisions.commit_of("wide-net") == third
+    assert revisions.commit_of("side") == revisions.commit_of(second[:8]) == second
+    assert revisions.commit_of("nobody") is None
