@@ -21,7 +21,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 from uuid import uuid4
 
@@ -310,8 +310,11 @@ def dvc(lock: IO, *arguments: str) -> str:
         try:
             process.wait()
         except BaseException:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait()
+            # Again, as TensorFlow can lose one that comes while it traces a graph.
+            while process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(10)
             raise
         printed.seek(0)
         return printed.read()

@@ -42,7 +42,8 @@ def postgresql() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         options: dict = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
         if os.geteuid() == 0:  # as root it refuses to run
-            owner = pwd.getpwnam("postgres" if "postgres" in (user.pw_name for user in pwd.getpwall()) else "nobody")
+            users = {user.pw_name: user for user in pwd.getpwall()}
+            owner = users.get("postgres") or users["nobody"]
             os.chown(folder, owner.pw_uid, owner.pw_gid)
             options |= {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
         make = [str(programs / "initdb"), "--pgdata=data", "--username=mlflow", "--auth=trust", "--encoding=UTF8"]

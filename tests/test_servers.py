@@ -38,11 +38,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for name, value in server.client.items():
             patch.setenv(name, value)
         server.start()
-        reader = {"username": READER["MLFLOW_TRACKING_USERNAME"], "password": READER["MLFLOW_TRACKING_PASSWORD"]}
-        users = f"{server.uri}/api/2.0/mlflow/users"
-        requests.post(f"{users}/create", json=reader, auth=(USER, PASSWORD), timeout=30).raise_for_status()
-        yield server
-        server.kill()
+        try:
+            reader = {"username": READER["MLFLOW_TRACKING_USERNAME"], "password": READER["MLFLOW_TRACKING_PASSWORD"]}
+            create = f"{server.uri}/api/2.0/mlflow/users/create"
+            requests.post(create, json=reader, auth=(USER, PASSWORD), timeout=30).raise_for_status()
+            yield server
+        finally:
+            server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -199,14 +201,14 @@ def test_a_server_that_dies_while_it_is_told_has_one_run_after_the_next_track(
     everything: params.Params, workspace: Path, server: Server
 ) -> None:
     (folder,) = copies(workspace, [1], "dies")
-    telling = start_tracking(folder, server.client)
-    while not any(each.data.metrics for each in runs(server, "dies")):
-        assert telling.poll() is None, "all was told before the server died"
-        time.sleep(0.05)
+    with start_tracking(folder, server.client) as telling:
+        while not any(each.data.metrics for each in runs(server, "dies")):
+            assert telling.poll() is None, "all was told before the server died"
+            time.sleep(0.05)
 
-    server.kill()
+        server.kill()
 
-    said = telling.communicate(timeout=120)[0]
+        said = telling.communicate(timeout=120)[0]
     assert telling.returncode == 0
     assert said.count("warning: MLflow could not be told of this result") == 1
     assert "Traceback" not in said
@@ -221,19 +223,20 @@ def test_a_server_that_dies_in_training_costs_no_artifact_and_track_completes_th
     repository: Path, server: Server, tmp_path: Path
 ) -> None:
     change_params(repository, {"train": {"epochs": 10, "patience": 10}})
-    log = tmp_path / "said.txt"
-    with log.open("w") as file:
-        env = without_mlflow() | server.client
-        repro = subprocess.Popen(["dvc", "repro"], cwd=repository, env=env, stdout=file, stderr=file)
+    log, env = tmp_path / "said.txt", without_mlflow() | server.client
     deadline = time.monotonic() + 120
-    while not any("val_loss" in each.data.metrics for each in runs(server, "text-classification")):
-        assert repro.poll() is None, f"all ended before the server did:\n{log.read_text()}"
-        assert time.monotonic() < deadline, f"no epoch reached the server in two minutes:\n{log.read_text()}"
-        time.sleep(0.2)
+    with (
+        log.open("w") as file,
+        subprocess.Popen(["dvc", "repro"], cwd=repository, env=env, stdout=file, stderr=file) as repro,
+    ):
+        while not any("val_loss" in each.data.metrics for each in runs(server, "text-classification")):
+            assert repro.poll() is None, f"all ended before the server did:\n{log.read_text()}"
+            assert time.monotonic() < deadline, f"no epoch reached the server in two minutes:\n{log.read_text()}"
+            time.sleep(0.2)
 
-    server.kill()
+        server.kill()
 
-    assert repro.wait(120) == 0, log.read_text()
+    assert repro.returncode == 0, log.read_text()
     said = log.read_text()
     assert said.count("warning: MLflow could not be told of this result") == 1
     assert "Traceback" not in said
