@@ -390,14 +390,15 @@ def group(study: Study, experiment: str) -> None:
 def run_of_trial(client: MlflowClient, id: str, name: str, trial: FrozenTrial) -> str:
     """The run that the trial's training made; or one that stands for it, where another has the same result.
 
-    That one is a commit's or another sweep's, and stays where it is.
+    That one is a commit's or another sweep's, and stays where it is; so does one that has figures on the test split.
     """
     found = run_of(client, id, name)
-    if found and client.get_run(found).data.tags.get(origin.EXPERIMENT) == name:
+    tags = client.get_run(found).data.tags if found else {}
+    if found and tags.get(origin.EXPERIMENT) == name and tags.get(runs.STATE) == "trained":
         return found
     stand_in = client.create_run(id, run_name=name, tags={"sweep.same_result": found or "none"}).info.run_id
+    client.set_terminated(stand_in)  # at once, so that no kill leaves it RUNNING
     client.log_batch(stand_in, params=[Param(key, shown(value)) for key, value in trial.params.items()])
-    client.set_terminated(stand_in)
     return stand_in
 
 

@@ -17,7 +17,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from pipeline import params, stage
-from pipeline.lineage import key, origin, runs, store
+from pipeline.lineage import key, origin, revisions, runs, store
 from pipeline.lineage.store import StoreError, told
 from pipeline.stage import Stop
 
@@ -49,8 +49,9 @@ def main() -> None:
 def refuse_mixture(stages: list[str]) -> None:
     """Raises Stop where parameters, code and files are not those of one result, as only DVC makes sure they are."""
     asked = subprocess.run([sys.executable, "-m", "dvc", "status", "--json", *stages], capture_output=True, text=True)
-    changed = json.loads(asked.stdout) if asked.returncode == 0 else stages
-    if changed:
+    if asked.returncode:
+        raise Stop(f"DVC cannot say whether this is one result: {asked.stderr.strip().splitlines()[-1]}")
+    if changed := json.loads(asked.stdout):
         raise Stop(f"what is here is not one result: {', '.join(changed)} must run again; `dvc repro` does that")
 
 
@@ -63,20 +64,26 @@ def track(everything: params.Params, evaluated: bool) -> str:
     if evaluated:
         names[runs.DIGEST] = key.digest(md5s)
     done, begun = runs.of_result(client, experiment, names)
+    said = "this result has its run already: {name}"
     if not done:
+        said = f"run {{name}} in experiment {everything.track.experiment}"
         tags = names | {runs.STATE: "trained"}
         run = begun.pop(0) if begun else runs.start(client, experiment, everything, what, tags)
+        if not runs.is_described(client, run):
+            runs.describe(client, run, everything, what)
         with told(), mlflow.start_run(run_id=run.info.run_id):
             runs.set_tags(client, run, {runs.PROCESS: runs.this_process()})
             log_training(client, run.info.run_id)
             if evaluated:
                 log_evaluation(client, run.info.run_id)
             runs.set_tags(client, run, names | {runs.STATE: "complete" if evaluated else "trained"})
+            done = [run]
+    if evaluated:
+        with told():
+            client.set_tag(done[0].info.run_id, runs.RECIPE, revisions.recipe(Path("dvc.lock").read_text()))
     runs.remove(client, begun + runs.of_result(client, experiment, names)[0][1:])
     runs.end_dead(client, experiment)
-    if done:
-        return f"this result has its run already: {done[0].info.run_name}"
-    return f"run {run.info.run_name} in experiment {everything.track.experiment}"
+    return said.format(name=done[0].info.run_name)
 
 
 def log_training(client: MlflowClient, run_id: str) -> None:

@@ -212,10 +212,27 @@ def test_a_tracking_that_broke_off_is_completed_in_the_same_run(
     track.main()
 
     (only,) = all_runs()
-    assert (broken.info.status, only.info.status) == ("FAILED", "FINISHED")
+    assert (only.info.run_id, only.info.status) == (broken.info.run_id, "FINISHED")
     assert epochs_of(only) == [(1, 0.4), (2, 0.3)]
     client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
     assert len(client.search_logged_models([only.info.experiment_id])) == 1
+
+
+def test_a_run_that_broke_off_before_it_was_described_is_described(everything: params.Params) -> None:
+    shutil.move("reports/history.csv", "away")
+    track.main()
+    shutil.move("away", "reports/history.csv")
+    (broken,) = all_runs()
+    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+    shutil.rmtree(Path(broken.info.artifact_uri.removeprefix("file://"), "lineage"))
+
+    track.main()
+
+    (only,) = all_runs()
+    assert only.info.run_id == broken.info.run_id
+    assert "lineage/ingredients.json" in {file.path for file in client.list_artifacts(only.info.run_id, "lineage")}
+    assert only.inputs is not None
+    assert len(only.inputs.dataset_inputs) == 3
 
 
 def test_by_hand_it_refuses_what_is_not_one_result(everything: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from pipeline.lineage.store import StoreError, told
 from pipeline.stage import Stop
 
 ID = re.compile("[0-9a-f]{32}")
-VERSION = re.compile(r"(?P<name>[^@]+)(/(?P<version>\d+)|@(?P<alias>\w+))")
+VERSION = re.compile(r"(?P<name>[^@]+)(/(?P<version>\d+)|@(?P<alias>[\w-]+))")
 HELP = "a run's id or name, a model version (name/3 or name@champion), a commit, an experiment; none: the workspace"
 
 
@@ -36,15 +36,16 @@ def in_git(client: MlflowClient, experiment: str, name: str | None) -> Run | Non
     else:
         commit = revisions.commit_of(name)
         result = revisions.result(commit) if commit else None
-    return run_of_result(client, experiment, result) if result else None
+    return run_of_result(client, experiment, result, name) if result else None
 
 
 def in_workspace() -> Result | None:
     try:
         md5s = {path: key.md5(Path(path)) for path in key.MADE}
+        lock = Path("dvc.lock").read_text()
     except FileNotFoundError:
         return None
-    return Result(md5s[key.MODEL], True, key.digest(md5s))
+    return Result(md5s[key.MODEL], True, key.digest(md5s), revisions.recipe(lock))
 
 
 def in_mlflow(client: MlflowClient, experiment: str, name: str) -> Run | None:
@@ -55,7 +56,8 @@ def in_mlflow(client: MlflowClient, experiment: str, name: str) -> Run | None:
                     version = client.get_model_version_by_alias(match["name"], match["alias"])
                 else:
                     version = client.get_model_version(match["name"], match["version"])
-                return client.get_run(version.run_id or "")
+                if version.run_id:
+                    return client.get_run(version.run_id)
         except StoreError as error:
             if "not found" not in str(error).lower():
                 raise
@@ -66,7 +68,8 @@ def in_mlflow(client: MlflowClient, experiment: str, name: str) -> Run | None:
         except StoreError as error:
             if "not found" not in str(error).lower():
                 raise
-    quoted = name.replace("'", "\\'")
+    if '"' in name:  # MLflow's filters know no way to write both kinds of quotes
+        return None
     with told():
-        named = client.search_runs([experiment], f"attributes.run_name = '{quoted}'", order_by=["start_time DESC"])
+        named = client.search_runs([experiment], f'attributes.run_name = "{name}"', order_by=["start_time DESC"])
     return named[0] if named else None

@@ -22,7 +22,7 @@ def ingredients(params: Params) -> dict[str, Any]:
     Where posts come from is no part of it (the same posts by another path give the same result), nor is where runs go.
     """
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
-    deps = {Path(dep) for stage in stages.values() for dep in stage["deps"] if dep.startswith("pipeline/")}
+    deps = {Path(dep) for stage in stages.values() for dep in stage.get("deps", []) if str(dep).startswith("pipeline/")}
     code = {file for dep in deps for file in (dep.rglob("*.py") if dep.is_dir() else [dep])}
     return {
         "params": params.model_dump(exclude={"fetch", "track"}),

@@ -33,10 +33,10 @@ def log_model(client: MlflowClient, run_id: str, models: Path) -> None:
 
     Once: a run that was broken off later has it already, and half of one, from one broken off here, is done away with.
     """
-    for logged in runs.logged_models(client.get_run(run_id)):
-        if client.get_logged_model(logged.model_id).status == LoggedModelStatus.READY:
+    for model in runs.logged_models(client, client.get_run(run_id)):
+        if model.status == LoggedModelStatus.READY:
             return
-        client.delete_logged_model(logged.model_id)
+        client.delete_logged_model(model.model_id)
     classifier = Classifier(models)
     labels = classifier.labels
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "label")]

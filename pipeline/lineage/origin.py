@@ -26,25 +26,28 @@ def tags() -> dict[str, str]:
     Without those of git where git knows no commit.
     """
     found = {EXPERIMENT: os.environ.get("DVC_EXP_NAME", "")}
-    if commit := git("rev-parse", "HEAD"):
-        dirty = bool(git("status", "--porcelain", "--", *MAKING))
-        found |= {COMMIT: commit, BRANCH: git("symbolic-ref", "--short", "HEAD"), DIRTY: str(dirty).lower()}
+    if commit := git("rev-parse", "--verify", "--quiet", "HEAD"):
+        branch = git("symbolic-ref", "--quiet", "--short", "HEAD")
+        found |= {COMMIT: commit, BRANCH: branch, DIRTY: str(bool(patch())).lower()}
     return {name: value for name, value in found.items() if value}
 
 
-def patch() -> str:
+def patch() -> bytes:
     """What `git apply` makes of the commit to get what ran, new files included; empty where nothing differs."""
-    index = git("rev-parse", "--git-path", "index")
-    if not index:
-        return ""
+    if not git("rev-parse", "--verify", "--quiet", "HEAD"):
+        return b""
     with tempfile.TemporaryDirectory() as folder:
         # In a copy of the index, so that the user's own stays as it is.
-        copy = Path(folder, "index")
-        copy.write_bytes(Path(index).read_bytes())
+        copy, index = Path(folder, "index"), Path(git("rev-parse", "--git-path", "index"))
+        if index.exists():
+            copy.write_bytes(index.read_bytes())
         there = [path for path in MAKING if Path(path).exists() or git("ls-files", "--", path)]
         git("add", "--all", "--", *there, GIT_INDEX_FILE=str(copy))
-        difference = git("diff", "--cached", "--binary", "HEAD", "--", *MAKING, GIT_INDEX_FILE=str(copy))
-        return f"{difference}\n" if difference else ""
+        # Whatever the user's settings have git show of a difference, this one must be applied.
+        plain = ["--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/"]
+        command = ["git", "diff-index", "--cached", "--patch", "--binary", *plain, "HEAD", "--", *MAKING]
+        environment = os.environ | {"GIT_INDEX_FILE": str(copy)}
+        return subprocess.run(command, capture_output=True, env=environment).stdout
 
 
 def git(*arguments: str, **environment: str) -> str:
@@ -85,6 +88,8 @@ def data_sets(names: dict[str, str]) -> list[DatasetInput]:
     inputs = []
     for name, context in names.items():
         path = Path(f"data/split/{name}.parquet")
+        if not path.exists():  # not brought back from DVC's cache, as nothing that runs needed it
+            continue
         dataset = Dataset(
             name=f"{split['corpus']['source']} {name}",
             digest=key.md5(path),

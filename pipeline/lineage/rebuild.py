@@ -22,6 +22,8 @@ from pipeline.lineage import origin, revisions, runs, store
 from pipeline.lineage.revisions import Result
 from pipeline.stage import Stop
 
+TRAINED = ("complete", "trained")
+
 
 def rebuild(client: MlflowClient, experiment: str) -> bool:
     """Make the runs that are missing, and print a line for each result; gives whether all could be had."""
@@ -29,7 +31,7 @@ def rebuild(client: MlflowClient, experiment: str) -> bool:
     if Path("models", "model.onnx").exists():
         whole &= say("workspace", track(Path(), {}))
     for name, commit, result in revisions.all_results():
-        if found := run_of_result(client, experiment, result):
+        if found := run_of_result(client, experiment, result, name, exactly=True):
             print(f"  {name}: has its run: {found.info.run_name}")
         else:
             whole &= say(name, restore(name, commit, result))
@@ -45,18 +47,29 @@ def run_of(client: MlflowClient, experiment: str, revision: str) -> str | None:
     result = revisions.result(commit) if commit else None
     if not commit or not result:
         return None
-    if not run_of_result(client, experiment, result):
+    if not run_of_result(client, experiment, result, revision, exactly=True):
         restore(revision, commit, result)
-    found = run_of_result(client, experiment, result)
+    found = run_of_result(client, experiment, result, revision)
     return found.info.run_id if found else None
 
 
-def run_of_result(client: MlflowClient, experiment: str, result: Result) -> Run | None:
-    """The finished run of a result, the complete one first; None where there is none. Raises StoreError."""
+def run_of_result(
+    client: MlflowClient, experiment: str, result: Result, name: str | None = None, exactly: bool = False
+) -> Run | None:
+    """The finished run of a result; None where there is none. Raises StoreError.
+
+    Other parameters or other code can come to the same result: a run of the same recipe comes first, or is the only
+    one that will do, if it must be `exactly` that. What was trained alone has none: of those with the same model the
+    one of the DVC experiment with this name comes first.
+    """
     tags = {runs.DIGEST: result.digest} if result.digest else {runs.MODEL: result.model}
-    found = runs.find(client, experiment, tags)
-    states = ("complete",) if result.evaluated else ("complete", "trained")
-    return next((run for state in states for run in found if run.data.tags.get(runs.STATE) == state), None)
+    if result.evaluated:
+        found = runs.find(client, experiment, tags | {runs.STATE: "complete"})
+        made_alike = [run for run in found if run.data.tags.get(runs.RECIPE) == result.recipe]
+        return next(iter(made_alike or ([] if exactly else found)), None)
+    found = [run for run in runs.find(client, experiment, tags) if run.data.tags.get(runs.STATE) in TRAINED]
+    found.sort(key=lambda run: (run.data.tags.get(origin.EXPERIMENT) != name, run.data.tags[runs.STATE]))
+    return found[0] if found else None
 
 
 def say(name: str, done: subprocess.CompletedProcess[str]) -> bool:
@@ -69,6 +82,8 @@ def say(name: str, done: subprocess.CompletedProcess[str]) -> bool:
 def restore(name: str, commit: str, result: Result) -> subprocess.CompletedProcess[str]:
     """Bring a commit's result back in a folder of its own, and track it."""
     with checkout(commit) as folder:
+        if not folder:
+            return subprocess.CompletedProcess([], 1, "", "git cannot check its commit out")
         cached = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing"]
         subprocess.run(cached, cwd=folder, capture_output=True, text=True)
         if not result.evaluated:
@@ -78,13 +93,19 @@ def restore(name: str, commit: str, result: Result) -> subprocess.CompletedProce
 
 
 @contextmanager
-def checkout(commit: str) -> Iterator[Path]:
-    """A clone of the repository at a commit, for a while, that shares its objects and DVC's cache."""
+def checkout(commit: str) -> Iterator[Path | None]:
+    """A clone of the repository at a commit, for a while, that shares its objects and DVC's cache.
+
+    None where git cannot make it.
+    """
     root = stage.root().resolve()
     with tempfile.TemporaryDirectory(prefix="rebuild-") as temporary:
         folder = Path(temporary, root.name)
         origin.git("clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
         origin.git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
+        if origin.git("-C", str(folder), "rev-parse", "--verify", "--quiet", "HEAD") != commit:
+            yield None
+            return
         local = root / ".dvc/config.local"
         if local.exists():
             shutil.copy(local, folder / ".dvc")

@@ -7,14 +7,17 @@ training did not come to its end, by a failure or a person.
 import json
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Metric, Param, Run
+from mlflow.entities import LoggedModel, Metric, Param, Run
+from mlflow.exceptions import MlflowException
 
 from pipeline.lineage import key, origin, store
 from pipeline.lineage.store import StoreError, told
@@ -22,11 +25,12 @@ from pipeline.params import Params
 
 KEY = "result.key"
 MODEL = "result.model"  # md5 of the model's file, as DVC has it: known when trained
+RECIPE = "result.recipe"  # of parameters and code, as dvc.lock has them: known when complete
 DIGEST = "result.digest"  # of figures and model: known when complete
 STATE = "result.state"
-PROCESS = "result.process"  # host and process id of what writes the run
+PROCESS = "result.process"  # of what writes the run: host, process id, and when it began (seconds since 1970)
 PARENT = "mlflow.parentRunId"
-FOLDER = "lineage"  # of the run's artifacts
+FOLDER, PATCH, INGREDIENTS = "lineage", "uncommitted.patch", "ingredients.json"  # of the run's artifacts
 BATCH = 500  # metrics in a call; MLflow takes up to 1,000
 INPUTS = {"train": "training", "validation": "validation"}
 
@@ -41,15 +45,16 @@ def live(params: Params) -> Iterator[Log]:
     it is said in a line, and `track` logs what is missing.
     """
     client, run = begin(params)
+    is_away = False
 
     def log(row: dict[str, float]) -> None:
-        nonlocal client
-        if client and run:
+        nonlocal is_away
+        if client and run and not is_away:
             try:
                 log_history(client, run.info.run_id, [row])
             except StoreError as error:
                 print(f"  MLflow could not be told ({error}); training goes on, `track` logs the rest")
-                client = None
+                is_away = True
 
     def end(tags: dict[str, str], status: str) -> None:
         if client and run:
@@ -58,7 +63,8 @@ def live(params: Params) -> Iterator[Log]:
                     set_tags(client, run, tags)
                     client.set_terminated(run.info.run_id, status)
             except StoreError as error:
-                print(f"  MLflow could not be told that training has ended ({error})")
+                if not is_away:  # else that is known
+                    print(f"  MLflow could not be told that training has ended ({error})")
 
     try:
         yield log
@@ -97,7 +103,7 @@ def end_dead(client: MlflowClient, experiment: str) -> None:
     with told():
         for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
             if is_here(run) and not is_alive(run):
-                was_training = run.data.tags[STATE] == "training"
+                was_training = run.data.tags.get(STATE) in ("training", "ended")
                 if was_training:
                     client.set_tag(run.info.run_id, STATE, "ended")
                 client.set_terminated(run.info.run_id, "KILLED" if was_training else "FINISHED")
@@ -105,22 +111,21 @@ def end_dead(client: MlflowClient, experiment: str) -> None:
 
 def is_here(run: Run) -> bool:
     """Whether a process of this machine writes, or wrote, the run."""
-    return run.data.tags.get(PROCESS, "").rpartition(":")[0] == socket.gethostname()
+    return run.data.tags.get(PROCESS, "").partition(":")[0] == socket.gethostname()
 
 
 def is_alive(run: Run) -> bool:
     """Whether the process of this machine that writes the run still lives."""
+    _, id, *since = run.data.tags[PROCESS].split(":")
     try:
-        os.kill(int(run.data.tags[PROCESS].rpartition(":")[2]), 0)
-    except ProcessLookupError:
+        began = psutil.Process(int(id)).create_time()
+    except psutil.Error:
         return False
-    except PermissionError:
-        pass  # alive, and another person's
-    return True
+    return not since or abs(began - float(since[0])) < 2  # else another process has the number by now
 
 
 def this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
 
 
 def find(client: MlflowClient, experiment: str, tags: dict[str, str]) -> list[Run]:
@@ -154,10 +159,7 @@ def left_alone(runs: Sequence[Run]) -> list[Run]:
 
 
 def start(client: MlflowClient, experiment: str, params: Params, what: dict[str, Any], tags: dict[str, str]) -> Run:
-    """Make the run, with all that is known before training: parameters, the training posts, commit and patch.
-
-    `tags` are its STATE, and its MODEL if that is known. Raises StoreError.
-    """
+    """Make the run, and describe it. `tags` are its STATE, and its MODEL if that is known. Raises StoreError."""
     split = json.loads(key.SPLIT.read_text())
     corpus = split["corpus"]
     note = f"{split['posts']['train']:,} training posts of {corpus['source']} (licence: {corpus['licence']})."
@@ -179,15 +181,33 @@ def start(client: MlflowClient, experiment: str, params: Params, what: dict[str,
         name = f"{experiment_name}: {name}"
     with told():
         run = client.create_run(experiment, run_name=name, tags=tags)
-        id = run.info.run_id
+        # Of a result from DVC's cache, the machine that this process runs on is not the one that trained it.
+        if tags[STATE] == "training":
+            client.log_dict(run.info.run_id, origin.machine(), f"{FOLDER}/machine.json")
+    describe(client, run, params, what)
+    return run
+
+
+def describe(client: MlflowClient, run: Run, params: Params, what: dict[str, Any]) -> None:
+    """Tell all that is known before training: parameters, the training posts, what differs from the commit.
+
+    Once more does no harm: a store that went away may have been told a part. Raises StoreError.
+    """
+    id = run.info.run_id
+    with told(), tempfile.TemporaryDirectory() as folder:
         client.log_batch(id, params=[Param(name, value) for name, value in flat(params.model_dump())])
         client.log_inputs(id, origin.data_sets(INPUTS))
-        client.log_dict(id, what, f"{FOLDER}/ingredients.json")
         if patch := origin.patch():
-            client.log_text(id, patch, f"{FOLDER}/uncommitted.patch")
-        if tags[STATE] == "training":  # else the machine that this process runs on is not the one that trained
-            client.log_dict(id, origin.machine(), f"{FOLDER}/machine.json")
-    return run
+            file = Path(folder, PATCH)
+            file.write_bytes(patch)
+            client.log_artifact(id, str(file), FOLDER)
+        client.log_dict(id, what, f"{FOLDER}/{INGREDIENTS}")  # last: with it, nothing of this is missing
+
+
+def is_described(client: MlflowClient, run: Run) -> bool:
+    """Raises StoreError."""
+    with told():
+        return f"{FOLDER}/{INGREDIENTS}" in {file.path for file in client.list_artifacts(run.info.run_id, FOLDER)}
 
 
 def set_tags(client: MlflowClient, run: Run, tags: dict[str, str]) -> None:
@@ -203,13 +223,17 @@ def remove(client: MlflowClient, runs: Sequence[Run]) -> None:
     with told():
         for run in runs:
             client.delete_run(run.info.run_id)
-            for model in logged_models(client.get_run(run.info.run_id)):
+            for model in logged_models(client, client.get_run(run.info.run_id)):
                 client.delete_logged_model(model.model_id)
 
 
-def logged_models(run: Run) -> list[LoggedModelOutput]:
-    """The models that a run made."""
-    return run.outputs.model_outputs if run.outputs else []
+def logged_models(client: MlflowClient, run: Run) -> list[LoggedModel]:
+    """The models that a run made, and that are still there: it goes on to list those that were deleted."""
+    models = []
+    for output in run.outputs.model_outputs if run.outputs else []:
+        with suppress(MlflowException):
+            models.append(client.get_logged_model(output.model_id))
+    return models
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -44,7 +44,7 @@ def show(client: MlflowClient, run: Run) -> None:
     for name in METRICS:
         if name in metrics:
             print(f"{name:24}{metrics[name]:.4f}")
-    for model in runs.logged_models(run):
+    for model in runs.logged_models(client, run):
         print(f"model         models:/{model.model_id}")
     for version in versions(client, run):
         print(f"  registered  {version}")

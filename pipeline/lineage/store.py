@@ -101,9 +101,9 @@ def follow_a_move(database: Path, root: Path) -> None:
     """Make a store that was moved or copied with its repository name its artifacts where they are now.
 
     MLflow keeps absolute paths, and has no command to change them. What begins with the old place of the artifacts
-    begins with the new one afterwards, in whatever table.
+    begins with the new one afterwards, in whatever table. A store that lies elsewhere may be others', too.
     """
-    if not database.exists() or not (root / ARTIFACTS).is_dir():
+    if not database.exists() or database.resolve().parent != root:
         return
     now = (root / ARTIFACTS).as_uri()
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
@@ -126,9 +126,11 @@ def follow_a_move(database: Path, root: Path) -> None:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """One process of this repository at a time, copies for experiments included."""
+    """One process of this repository at a time, copies for experiments included. Raises StoreError."""
     path = stage.root() / f".dvc/tmp/mlflow-{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with told():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
         fcntl.flock(file, fcntl.LOCK_EX)
+    with file:
         yield

@@ -1,6 +1,5 @@
 """Where a result comes from: git's commit and branch, and a patch that makes of the commit what ran."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def test_a_clean_tree_is_its_commit(repository: Path) -> None:
     commit = git("rev-parse", "HEAD")
 
     assert origin.tags() == {origin.COMMIT: commit, origin.BRANCH: "trunk", origin.DIRTY: "false"}
-    assert origin.patch() == ""
+    assert origin.patch() == b""
 
 
 def test_no_branch_is_told_where_there_is_none(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +45,9 @@ def test_the_patch_makes_of_the_commit_what_ran_new_files_included(repository: P
     Path("pipeline/train.py").write_text("units = 2\n\n\n")
     Path("pipeline/new.py").write_text("größe = 'new'\n")
     Path("pipeline/picture.bin").write_bytes(bytes(range(256)))
+    Path("pipeline/windows.py").write_bytes(b"one\r\ntwo \xe4\r\n")
+    for setting in ("diff.noprefix=true", "color.ui=always", "diff.external=false", "status.showUntrackedFiles=no"):
+        git("config", *setting.split("="))
     Path("params.yaml").unlink()
     Path("notes.txt").write_text("a secret that no result depends on\n")
     before = git("status", "--porcelain")
@@ -55,11 +57,11 @@ def test_the_patch_makes_of_the_commit_what_ran_new_files_included(repository: P
     assert origin.tags()[origin.DIRTY] == "true"
     assert git("status", "--porcelain") == before  # the index, too, is as it was
     git("clone", "--quiet", str(repository), str(tmp_path / "clone"))
-    subprocess.run(["git", "apply"], cwd=tmp_path / "clone", input=patch.encode(), check=True)
-    for name in ("train.py", "new.py", "picture.bin"):
+    subprocess.run(["git", "apply"], cwd=tmp_path / "clone", input=patch, check=True)
+    for name in ("train.py", "new.py", "picture.bin", "windows.py"):
         assert (tmp_path / "clone/pipeline" / name).read_bytes() == Path("pipeline", name).read_bytes()
     assert not (tmp_path / "clone/params.yaml").exists()
-    assert "secret" not in patch
+    assert b"secret" not in patch
 
 
 def test_where_git_knows_no_commit_nothing_is_told_of_one(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +69,12 @@ def test_where_git_knows_no_commit_nothing_is_told_of_one(workspace: Path, monke
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.parent))
 
     assert origin.tags() == {}
-    assert origin.patch() == ""
-    shutil.rmtree(workspace / ".git", ignore_errors=True)
+    assert origin.patch() == b""
+
+    git("init", "--quiet")
+
+    assert origin.tags() == {}
+    assert origin.patch() == b""
 
 
 def test_the_machine_is_told_with_the_libraries_that_run_there() -> None:

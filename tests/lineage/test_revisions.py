@@ -19,6 +19,10 @@ def repository(workspace: Path) -> None:
     git("init", "--quiet", "--initial-branch", "trunk")
 
 
+def lock() -> str:
+    return Path("dvc.lock").read_text()
+
+
 def hold(model: str, evaluated: str | None, made: list[str] = key.MADE) -> str:
     """Commit a dvc.lock whose training made `model`, and whose evaluation, if there is one, was of `evaluated`."""
     outs = [{"path": path, "md5": model if path == key.MODEL else "0"} for path in made]
@@ -36,19 +40,57 @@ def test_a_result_is_the_same_whether_a_lock_or_a_folder_is_asked() -> None:
     commit = hold("a" * 32, evaluated="a" * 32)
 
     md5s = {path: "a" * 32 if path == key.MODEL else "0" for path in key.MADE}
-    assert revisions.result(commit) == revisions.Result("a" * 32, True, key.digest(md5s))
+    assert revisions.result(commit) == revisions.Result("a" * 32, True, key.digest(md5s), revisions.recipe(lock()))
 
 
 def test_an_evaluation_of_another_model_is_none_of_this_one() -> None:
     commit = hold("b" * 32, evaluated="a" * 32)
 
-    assert revisions.result(commit) == revisions.Result("b" * 32, False, None)
+    assert revisions.result(commit) == revisions.Result("b" * 32, False, None, revisions.recipe(lock()))
 
 
 def test_code_that_made_other_files_leaves_a_result_without_a_digest() -> None:
     commit = hold("a", evaluated="a", made=[key.METRICS, key.MODEL])
 
-    assert revisions.result(commit) == revisions.Result("a", True, None)
+    assert revisions.result(commit) == revisions.Result("a", True, None, revisions.recipe(lock()))
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes"),
+    [
+        ({"params": {"params.yaml": {"train": {"units": 65}}}}, True),
+        ({"deps": [{"path": "pipeline/train.py", "md5": "1"}]}, True),
+        ({"deps": [{"path": "data/ids", "md5": "1"}]}, False),  # that shows in what came out
+        ({"outs": [{"path": "models/weights.safetensors", "md5": "1"}]}, False),
+    ],
+)
+def test_a_recipe_is_of_parameters_and_code(stage: dict, changes: bool) -> None:
+    def written(stage: dict) -> str:
+        YAML().dump({"schema": "2.0", "stages": {"train": stage}}, Path("dvc.lock"))
+        return lock()
+
+    assert (revisions.recipe(written(stage)) != revisions.recipe(written({}))) == changes
+
+
+def test_of_two_experiments_with_one_name_the_newest_is_meant_and_both_are_results() -> None:
+    first, second = hold("a", evaluated="a"), hold("b", evaluated="b")
+    for commit in (second, first):
+        git("update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/wide", commit)
+
+    assert [name for name, _, _ in revisions.all_results()].count("wide") == 2
+    assert set(revisions.experiments()) == {"wide"}
+
+
+def test_a_result_that_a_merge_left_behind_is_found(workspace: Path) -> None:
+    hold("a", evaluated="a")
+    git("checkout", "--quiet", "-b", "side")
+    side = hold("b", evaluated="b")
+    git("checkout", "--quiet", "trunk")
+    hold("c", evaluated="c")
+    git("merge", "--quiet", "--strategy", "ours", "--message", "merge", "side")
+    git("branch", "--quiet", "-D", "side")
+
+    assert side in revisions.commits()
 
 
 @pytest.mark.parametrize("lock", [None, "", "no: lock", "[", "schema: '2.0'\nstages: {train: {outs: [{path: x}]}}"])

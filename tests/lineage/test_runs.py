@@ -109,6 +109,32 @@ def test_a_training_of_what_another_process_trains_at_this_moment_has_no_second_
     assert len(client.get_metric_history(only.info.run_id, "loss")) == 1
 
 
+def test_a_process_that_has_the_number_of_one_that_is_gone_is_not_taken_for_it(everything: params.Params) -> None:
+    with runs.live(everything):
+        (only,) = all_runs()
+        assert runs.is_alive(only)
+        only.data.tags[runs.PROCESS] = only.data.tags[runs.PROCESS].rpartition(":")[0] + ":1000000000"
+
+        assert not runs.is_alive(only)
+
+
+def test_a_store_that_comes_back_while_training_is_told_of_its_end(
+    everything: params.Params,
+) -> None:
+    def train() -> None:
+        with runs.live(everything) as log:
+            good = Path("mlflow.db").read_bytes()
+            Path("mlflow.db").write_bytes(b"no database" * 1000)
+            log(EPOCH)
+            Path("mlflow.db").write_bytes(good)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+
+    assert [run.info.status for run in all_runs()] == ["KILLED"]
+
+
 def test_a_run_of_another_machine_may_be_alive_and_is_left_alone(everything: params.Params) -> None:
     with runs.live(everything):
         client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")

@@ -87,6 +87,21 @@ def test_a_store_follows_a_repository_that_is_moved_or_copied(
     assert run.data.params["fetch.source"] == f"{workspace}/posts.tar.gz"
 
 
+def test_a_store_that_others_share_does_not_follow_a_repository(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared)
+    id, uri = fill(workspace)
+    other = tmp_path / "other"
+    (other / "mlartifacts").mkdir(parents=True)
+    monkeypatch.chdir(other)
+
+    client, _ = store.connect("moved")
+
+    assert client.get_run(id).info.artifact_uri == uri
+
+
 def test_experiments_of_others_are_left_where_they_are(workspace: Path, tmp_path: Path) -> None:
     client, _ = store.connect("ours")
     elsewhere = (tmp_path / "elsewhere").as_uri()
