@@ -13,7 +13,7 @@ repro: setup     ## run the pipeline, from posts to a tracked run
 	@python -m pipeline.report.summary
 
 test: setup      ## run the tests
-	@python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup      ## check style and types
 	@ruff check . && ruff format --check . && mypy

@@ -36,6 +36,14 @@ ROOT = Path(__file__).parent.parent
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files that take minutes begin first, so that no process is left with one of them at the end.
+LONG = ["test_real_posts", "test_lineage", "test_pipeline", "test_servers", "test_sweep", "test_train"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with the tests' params.yaml, as the current one."""

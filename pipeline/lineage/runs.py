@@ -6,6 +6,7 @@ training did not come to its end, by a failure or a person.
 
 import json
 import os
+import signal
 import socket
 import tempfile
 import time
@@ -44,8 +45,7 @@ def live(params: Params) -> Iterator[Log]:
     A training that ends badly leaves the run FAILED or KILLED. Nothing that is wrong with the store costs a training:
     it is said in a line, and `track` logs what is missing.
     """
-    client, run = begin(params)
-    is_away = False
+    client, run, is_away = None, None, False
 
     def log(row: dict[str, float]) -> None:
         nonlocal is_away
@@ -67,11 +67,33 @@ def live(params: Params) -> Iterator[Log]:
                     print(f"  MLflow could not be told that training has ended ({error})")
 
     try:
+        with undisturbed():
+            client, run = begin(params)
         yield log
     except BaseException as error:
-        end({STATE: "ended"}, "FAILED" if isinstance(error, Exception) else "KILLED")
+        with undisturbed():
+            end({STATE: "ended"}, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     end({MODEL: key.md5(Path(key.MODEL)), STATE: "trained"}, "FINISHED")
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until this is over: DVC passes on what its stage has got already, and a run that nobody
+    knows of yet, or whose end is half told, would stay RUNNING.
+    """
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def begin(params: Params) -> tuple[MlflowClient | None, Run | None]:

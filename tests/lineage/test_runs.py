@@ -1,11 +1,13 @@
 """The run of a training: its curves while it trains, its end, and a store that is away."""
 
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -54,6 +56,36 @@ def test_a_training_that_ends_badly_is_failed_or_killed(
 
     (only,) = all_runs()
     assert (only.info.status, only.data.tags[runs.STATE]) == (status, "ended")
+
+
+def test_a_second_ctrl_c_while_the_end_is_told_does_not_leave_the_run_running(
+    everything: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: MlflowClient, *arguments: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        set_tag(self, *arguments)
+
+    set_tag = MlflowClient.set_tag
+    monkeypatch.setattr(MlflowClient, "set_tag", interrupted)
+    with pytest.raises(KeyboardInterrupt), runs.live(everything):
+        signal.raise_signal(signal.SIGINT)
+
+    (only,) = all_runs()
+    assert (only.info.status, only.data.tags[runs.STATE]) == ("KILLED", "ended")
+
+
+def test_a_ctrl_c_while_the_run_is_made_ends_it(everything: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        describe(*arguments)
+
+    describe = runs.describe
+    monkeypatch.setattr(runs, "describe", interrupted)
+
+    with pytest.raises(KeyboardInterrupt), runs.live(everything):
+        pytest.fail("the training went on")
+
+    assert [run.info.status for run in all_runs()] == ["KILLED"]
 
 
 def test_a_server_that_is_not_there_costs_no_training(
