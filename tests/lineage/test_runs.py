@@ -61,7 +61,7 @@ def test_a_training_that_ends_badly_is_failed_or_killed(
 def test_a_second_ctrl_c_while_the_end_is_told_does_not_leave_the_run_running(
     everything: params.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: MlflowClient, *arguments: str) -> None:
+    def interrupted(self: MlflowClient, *arguments: Any) -> None:
         signal.raise_signal(signal.SIGINT)
         set_tag(self, *arguments)
 
