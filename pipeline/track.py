@@ -105,7 +105,7 @@ def log_evaluation(client: MlflowClient, run_id: str) -> None:
     """What evaluation made: the test posts, figures on them, each model's reports; and the model itself."""
     from pipeline.lineage import models  # here, as it takes a second that a result with its run need not wait
 
-    client.log_inputs(run_id, origin.data_sets({"test": "test"}))
+    runs.log_inputs(client, run_id, origin.data_sets({"test": "test"}))
     figures = json.loads((REPORTS / "metrics.json").read_text())
     measured = named("test", figures["classifier"]) | named("baseline_test", figures["baseline"])
     if "network" in figures:

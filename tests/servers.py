@@ -73,7 +73,7 @@ class Server:
     def __init__(self, folder: Path, store: str) -> None:
         self.folder, self.store, self.port = folder, store, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
-        self.client = as_user(PASSWORD) | {"MLFLOW_TRACKING_URI": self.uri, "NO_PROXY": "127.0.0.1"}
+        self.client = as_user(PASSWORD) | at(self.uri)
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
@@ -110,6 +110,12 @@ class Server:
             return False
         finally:
             connection.close()
+
+
+def at(uri: str) -> dict[str, str]:
+    """What a client's environment says of where the server is."""
+    # It tries a second time at once; before a third it would wait for seconds.
+    return {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "NO_PROXY": "127.0.0.1"}
 
 
 def as_user(password: str, user: str = USER) -> dict[str, str]:

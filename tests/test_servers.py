@@ -6,19 +6,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import requests
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Dataset, DatasetInput, Run
 from ruamel.yaml import YAML
 
 from pipeline import params
+from pipeline.lineage.runs import log_inputs
+from pipeline.lineage.show import data_sets
 from tests import repository as repositories
 from tests import test_track
 from tests.repository import change_params, fresh_copy, run
-from tests.servers import PASSWORD, USER, Server, as_user, free_port, postgresql, without_mlflow
+from tests.servers import PASSWORD, USER, Server, as_user, at, free_port, postgresql, without_mlflow
 
 everything = test_track.everything
 READER = as_user("a password of hers", "reader")
@@ -159,6 +162,22 @@ def test_four_processes_at_once_leave_one_run_of_one_result(
     assert list(models_by_run(server, [only])) == [only.info.run_id]
 
 
+def test_one_data_set_told_by_many_at_once_is_told_of_each_run(server: Server) -> None:
+    client = MlflowClient(server.uri)
+    experiment = client.create_experiment("data-sets")
+    ids = [client.create_run(experiment).info.run_id for _ in range(40)]
+
+    def tell(number: int) -> None:
+        posts = Dataset("posts", f"digest {number // 8}", "local", "{}")
+        log_inputs(client, ids[number], [DatasetInput(posts, [])])
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(tell, range(len(ids))))
+
+    told = [[each.dataset.digest for each in data_sets(client.get_run(id))] for id in ids]
+    assert told == [[f"digest {number // 8}"] for number in range(len(ids))]
+
+
 def test_a_model_logged_with_the_password_is_loaded_with_it_and_answers(
     everything: params.Params, workspace: Path, server: Server, tmp_path: Path
 ) -> None:
@@ -262,7 +281,7 @@ def test_a_server_that_dies_in_training_costs_no_artifact_and_track_completes_th
 
 
 def test_an_experiment_is_kept_whole_where_no_server_is(repository: Path) -> None:
-    nobody = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "NO_PROXY": "127.0.0.1"}
+    nobody = at(f"http://127.0.0.1:{free_port()}")
     experiment = ["dvc", "exp", "run", "--temp", "--name", "alone", "--set-param", "train.epochs=1"]
 
     said = run(repository, *experiment, code=0, **nobody)

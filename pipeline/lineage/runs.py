@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, Metric, Param, Run
+from mlflow.entities import DatasetInput, LoggedModel, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 
 from pipeline.lineage import key, origin, store
@@ -218,12 +218,20 @@ def describe(client: MlflowClient, run: Run, params: Params, what: dict[str, Any
     id = run.info.run_id
     with told(), tempfile.TemporaryDirectory() as folder:
         client.log_batch(id, params=[Param(name, value) for name, value in flat(params.model_dump())])
-        client.log_inputs(id, origin.data_sets(INPUTS))
+        log_inputs(client, id, origin.data_sets(INPUTS))
         if patch := origin.patch():
             file = Path(folder, PATCH)
             file.write_bytes(patch)
             client.log_artifact(id, str(file), FOLDER)
         client.log_dict(id, what, f"{FOLDER}/{INGREDIENTS}")  # last: with it, nothing of this is missing
+
+
+def log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
+    """As MLflow's; it looks for a data set and then adds it, and another process may have added the same in between."""
+    try:
+        client.log_inputs(run_id, datasets=inputs)
+    except MlflowException:
+        client.log_inputs(run_id, datasets=inputs)
 
 
 def is_described(client: MlflowClient, run: Run) -> bool:
