@@ -2,7 +2,8 @@
 
     python -m pipeline.baseline
 
-Writes `models/baseline.safetensors` (see `pipeline.linear`) and its validation figures as `reports/baseline.json`.
+Writes `models/baseline.safetensors` (see `pipeline.linear`), its validation figures as `reports/baseline.json`, and the
+fingerprints of the posts it has learned from.
 """
 
 import json
@@ -14,17 +15,18 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from pipeline import linear, params, stage
-from pipeline.corpus import tables
+from pipeline.corpus import duplicates, tables
 from pipeline.report import metrics
 
-SPLIT = Path("data/split")
+LEARNED_FROM = Path("data/split/train.parquet"), Path("data/split/validation.parquet")
+LEARNED = Path("data/learned/baseline.parquet")
 OUT = Path("models/baseline.safetensors")
 REPORT = Path("reports/baseline.json")
 
 
 def main() -> None:
     section = params.load().baseline
-    train, validation = SPLIT / "train.parquet", SPLIT / "validation.parquet"
+    train, validation = LEARNED_FROM
     names = sorted(set(tables.column(train, "label")))
     labels, actual = (
         np.array([names.index(label) for label in tables.column(p, "label")]) for p in (train, validation)
@@ -41,6 +43,7 @@ def main() -> None:
 
     OUT.parent.mkdir(exist_ok=True)
     linear.save(model, OUT)
+    duplicates.keep(LEARNED, LEARNED_FROM)
     figures = metrics.figures(actual, softmax(model.sharpness * scores, axis=1))
     count = len(model.words.ngrams) + len(model.characters.ngrams) - 2
     REPORT.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""params.yaml, typed and strict: one section per stage, unknown keys refused."""
+"""params.yaml, typed and strict: one section per stage, one for the registry of models, unknown keys refused."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -88,6 +88,17 @@ class Track(Section):
     experiment: str = Field(min_length=1)
 
 
+class Registry(Section):
+    # What MLflow takes for a name, less the blank and the @ that tells an alias.
+    model: str = Field(pattern=r"^[\w.-]+$", max_length=200)
+    level: float = Field(gt=0, lt=1)
+    margin: float = Field(ge=0, lt=1)
+    class_margin: float = Field(ge=0, le=1)
+    latency: float = Field(gt=0)
+    size: float = Field(gt=0)
+    tolerance: float = Field(ge=0, le=1)
+
+
 class Params(Section):
     fetch: Fetch
     split: Split
@@ -95,6 +106,7 @@ class Params(Section):
     baseline: Baseline
     train: Train
     track: Track
+    registry: Registry
 
 
 def load(path: Path = PARAMS) -> Params:

@@ -2,20 +2,21 @@
 
     python -m pipeline.split
 
-A corpus that brings a test split keeps it; else a stratified one is made. Exact duplicates are dropped: a post whose
-twin is in test leaves training, never the other way round. `reports/split.json` says what was done.
+A corpus that brings a test split keeps it; else a stratified one is made. Duplicates are dropped: a post whose twin or
+near copy is in test leaves training, never the other way round. `reports/split.json` says what was done.
 """
 
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from pipeline import params, stage
-from pipeline.corpus import tables
+from pipeline.corpus import duplicates, tables
 from pipeline.stage import Stop
 
 POSTS = Path("data/raw/posts.parquet")
@@ -30,24 +31,27 @@ def main() -> None:
     labels: list[str] = []
     roles: list[str] = []
     digests: list[bytes] = []
+    fingerprints: list[bytes] = []
     for batch in tables.read(POSTS, ["text", "label", "split"]):
         labels += batch["label"]
         roles += batch["split"]
         # Case and blanks make no other post: the tokenizer does not see them either.
         texts = [" ".join(text.lower().split()) for text in batch["text"]]
         digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
+        fingerprints += map(duplicates.fingerprint, batch["text"])
 
     dropped = drop_duplicates(roles, labels, digests)
-    if lost := sorted(set(labels) - {label for label, role in zip(labels, roles, strict=True) if role == TRAIN}):
-        raise Stop(f"no training post labelled {lost[0]} is left without its duplicates; give other posts of it")
+    require_all(labels, roles)
     own_test = TEST in roles
     if not own_test:
         draw(roles, labels, TEST, section.test, section.seed)
+    dropped["nearly_in_test_too"] = drop_near_copies(roles, fingerprints)
+    require_all(labels, roles)
     draw(roles, labels, VALIDATION, section.validation, section.seed)
 
     OUT.mkdir(parents=True, exist_ok=True)
     for role in (TRAIN, VALIDATION, TEST):
-        tables.write(OUT / f"{role}.parquet", tables.SPLIT, rows_of(role, roles))
+        tables.write(OUT / f"{role}.parquet", tables.SPLIT, rows_of(role, roles, fingerprints))
     corpus = json.loads(MANIFEST.read_text())
     report: dict = {
         "corpus": {name: corpus[name] for name in ("source", "sample", "digest", "licence")},
@@ -62,7 +66,7 @@ def main() -> None:
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=2) + "\n")
     sizes = ", ".join(f"{count:,} {role}" for role, count in report["posts"].items())
-    print(f"split: {sizes}; {sum(dropped.values()):,} exact duplicates dropped")
+    print(f"split: {sizes}; {sum(dropped.values()):,} duplicates and near copies dropped")
 
 
 def drop_duplicates(roles: list[str], labels: list[str], digests: list[bytes]) -> dict[str, int]:
@@ -101,6 +105,22 @@ def drop_duplicates(roles: list[str], labels: list[str], digests: list[bytes]) -
     return dict(count)
 
 
+def drop_near_copies(roles: list[str], fingerprints: list[bytes]) -> int:
+    """Mark in `roles` the training posts that are nearly the same as one in test; gives how many."""
+    test, train = ([row for row, now in enumerate(roles) if now == role] for role in (TEST, TRAIN))
+    near = duplicates.near_copies((fingerprints[row] for row in test), (fingerprints[row] for row in train))
+    rows = [train[place] for place, _, _ in near]
+    for row in rows:
+        roles[row] = DROPPED
+    return len(rows)
+
+
+def require_all(labels: list[str], roles: list[str]) -> None:
+    """Raises Stop where a label has no training post left."""
+    if lost := sorted(set(labels) - {label for label, role in zip(labels, roles, strict=True) if role == TRAIN}):
+        raise Stop(f"no training post labelled {lost[0]} is left without its duplicates; give other posts of it")
+
+
 def draw(roles: list[str], labels: list[str], role: str, share: float, seed: int) -> None:
     """Give `share` of the training posts another role, stratified by label."""
     rows = np.array([row for row, now in enumerate(roles) if now == TRAIN])
@@ -115,12 +135,13 @@ def draw(roles: list[str], labels: list[str], role: str, share: float, seed: int
         roles[row] = role
 
 
-def rows_of(role: str, roles: list[str]):
+def rows_of(role: str, roles: list[str], fingerprints: list[bytes]) -> Iterator[dict]:
+    """The posts with this role, with their fingerprints."""
     row = 0
     for batch in tables.read(POSTS, ["id", "text", "label"]):
         for id, text, label in zip(batch["id"], batch["text"], batch["label"], strict=True):
             if roles[row] == role:
-                yield {"id": id, "text": text, "label": label}
+                yield {"id": id, "text": text, "label": label, "fingerprint": fingerprints[row]}
             row += 1
 
 

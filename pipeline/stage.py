@@ -5,14 +5,15 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 
 class Stop(Exception):
     """Ends a command; its message is one sentence for the person at the keyboard: what, where, what to do."""
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a command's `main` and turn a `Stop` into its sentence and exit code 1, without a traceback."""
+def run(main: Callable[[], None], code: int = 1) -> None:
+    """Run a command's `main` and turn a `Stop` into its sentence and this exit code, without a traceback."""
     # Lines reach the terminal (or DVC's log) as they are printed, not when the stage ends.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     # What a container or CI sends to end a process: the stage leaves as after Ctrl-C, and tells MLflow so.
@@ -20,17 +21,22 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except Stop as stop:
-        sys.exit(f"error: {stop}")
+        end(str(stop), code)
     except FileNotFoundError as error:
         made = str(error.filename).startswith(("data/", "models/", "reports/"))
         hint = "; `dvc repro` makes it, `dvc checkout` brings the last one back" if made else ""
-        sys.exit(f"error: {error.filename} is missing{hint}")
+        end(f"{error.filename} is missing{hint}", code)
     except BrokenPipeError:  # `python -m pipeline.predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full disk, a folder that may not be written
-        sys.exit(f"error: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}")
+        end(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}", code)
     except KeyboardInterrupt:
         sys.exit(130)  # the shell's code for Ctrl-C
+
+
+def end(sentence: str, code: int) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(code)
 
 
 def root() -> Path:

@@ -11,18 +11,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 
 from pipeline import params, stage
+from pipeline.corpus import tables
 from pipeline.lineage import key, origin, revisions, runs, store
 from pipeline.lineage.store import StoreError, told
 from pipeline.stage import Stop
 
 MODELS = Path("models")
 REPORTS = Path("reports")
+LEARNED = [Path("data/learned/baseline.parquet"), Path("data/learned/train.parquet")]
 TRAINED = ["split.json", "train.json", "baseline.json", "history.csv", "gradients.csv", "gradients.png"]
 
 
@@ -87,7 +90,7 @@ def track(everything: params.Params, evaluated: bool) -> str:
 
 
 def log_training(client: MlflowClient, run_id: str) -> None:
-    """What training made: the epochs that the run has not yet, figures on validation, reports."""
+    """What training made: epochs that the run has not yet, validation figures, reports, what it has learned from."""
     had = {metric.step for metric in client.get_metric_history(run_id, "val_log_loss")}
     with (REPORTS / "history.csv").open(newline="") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
@@ -99,6 +102,12 @@ def log_training(client: MlflowClient, run_id: str) -> None:
     mlflow.log_metrics(measured | {name: trained[name] for name in ("parameters", "best_epoch")})
     for name in TRAINED:
         mlflow.log_artifact(str(REPORTS / name))
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, runs.LEARNED)
+        # Nearly always both have learned from the same posts.
+        learned = dict.fromkeys(row for path in LEARNED for row in tables.rows(path, tables.LEARNED))
+        tables.write(table, tables.LEARNED, ({"id": id, "fingerprint": fingerprint} for id, fingerprint in learned))
+        mlflow.log_artifact(str(table), runs.FOLDER)
 
 
 def log_evaluation(client: MlflowClient, run_id: str) -> None:

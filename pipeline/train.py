@@ -4,7 +4,8 @@
 
 Writes the best epoch's weights, the architecture, the ONNX model and the n-gram evidence into `models/`, the history
 per epoch as `reports/history.csv`, the gradient that reaches each time step as `reports/gradients.csv` and `.png`, and
-the validation figures as `reports/train.json`. Each epoch also goes to MLflow as it ends.
+the validation figures as `reports/train.json`; keeps the fingerprints of the posts it has learned from. Each epoch also
+goes to MLflow as it ends.
 """
 
 import csv
@@ -17,7 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pipeline import linear, params, stage
-from pipeline.corpus import tables
+from pipeline.corpus import duplicates, tables
 from pipeline.lineage import runs
 from pipeline.nn import batches, evidence, export, gradients, network, vectors
 from pipeline.nn.quiet import keras, tf
@@ -27,6 +28,8 @@ from pipeline.report import metrics, plots
 from pipeline.stage import Stop
 
 IDS = Path("data/ids")
+LEARNED_FROM = IDS / "train.parquet", IDS / "validation.parquet"
+LEARNED = Path("data/learned/train.parquet")
 VALIDATION = Path("data/split/validation.parquet")
 TOKENIZER = Path("models/tokenizer.json")
 MODELS = Path("models")
@@ -38,7 +41,7 @@ def main() -> None:
     section = everything.train
     labels = json.loads((IDS / "labels.json").read_text())
     tokenizer = Tokenizer.from_str(TOKENIZER.read_text(encoding="utf-8"))
-    train, validation = batches.read(IDS / "train.parquet"), batches.read(IDS / "validation.parquet")
+    train, validation = map(batches.read, LEARNED_FROM)
     if section.batch > len(train):
         raise Stop(f"train.batch is {section.batch:,}, but there are {len(train):,} training posts; make it smaller")
 
@@ -73,6 +76,7 @@ def main() -> None:
         after = gradients.by_step(model, validation, width)
 
         MODELS.mkdir(exist_ok=True)
+        duplicates.keep(LEARNED, LEARNED_FROM)
         evidence.save(said, MODELS / "evidence.safetensors")
         export.save(model, labels, section, MODELS)
         report = {"parameters": trained(model), "best_epoch": progress.kept_epoch} | validate(Classifier(MODELS))

@@ -4,8 +4,8 @@
 
 `models/tokenizer.json` is the file that serves, too. `data/ids/` holds train and validation as Parquet tables with the
 columns id, tokens (int32, not padded: `train` pads each batch to its longest post), characters (two bytes each, see
-`pipeline.corpus.ngrams`), ends (where among the characters each token ends) and label (index into `labels.json`). Test
-posts are not looked at here.
+`pipeline.corpus.ngrams`), ends (where among the characters each token ends), label (index into `labels.json`) and
+fingerprint. Test posts are not looked at here.
 """
 
 import json
@@ -57,15 +57,17 @@ def check(tokenizer: Tokenizer, section: params.Vectorize) -> None:
 
 
 def rows(path: Path, tokenizer: Tokenizer, labels: list[str]) -> Iterator[dict]:
-    for batch in tables.read(path, ["id", "text", "label"]):
+    for batch in tables.read(path, ["id", "text", "label", "fingerprint"]):
         encoded = encode(tokenizer, batch["text"])
-        for id, post, label in zip(batch["id"], encoded, batch["label"], strict=True):
+        columns = (batch[name] for name in ("id", "label", "fingerprint"))
+        for post, id, label, fingerprint in zip(encoded, *columns, strict=True):
             yield {
                 "id": id,
                 "tokens": post.ids,
                 "ends": post.ends,
                 "characters": post.characters.tobytes(),
                 "label": labels.index(label),
+                "fingerprint": fingerprint,
             }
 
 

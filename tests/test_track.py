@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from pipeline import linear, params, track
+from pipeline.corpus import tables
 from pipeline.lineage import runs
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,10 @@ def everything(make_models: Callable, set_params: Callable, monkeypatch: pytest.
     Path("data/split").mkdir(parents=True)
     for name in ("train", "validation", "test"):
         Path(f"data/split/{name}.parquet").write_bytes(f"{name} posts".encode())
+    for name in ("baseline", "train"):
+        Path("data/learned").mkdir(exist_ok=True)
+        rows = [{"id": "a", "fingerprint": b"of a"}, {"id": name, "fingerprint": b"of another"}]
+        tables.write(Path(f"data/learned/{name}.parquet"), tables.LEARNED, rows)
     Path("dvc.lock").write_text("schema: '2.0'\n")
     corpus = {"source": "fruits", "sample": False, "digest": "0" * 64, "licence": "none"}
     reports = {
@@ -133,7 +138,7 @@ def test_the_run_tells_of_its_data_its_lock_and_what_determined_it(everything: p
     }
     held = {Path(file.path).name for file in client.list_artifacts(only.info.run_id, "lineage")}
     # No machine: what this process runs on is not what the training ran on.
-    assert held == {"dvc.lock", "ingredients.json"}
+    assert held == {"dvc.lock", "ingredients.json", "learned.parquet"}
 
 
 def test_a_training_that_was_not_evaluated_has_a_run_that_evaluation_completes(everything: params.Params) -> None:

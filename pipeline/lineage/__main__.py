@@ -34,7 +34,8 @@ def main() -> None:
         elif asked.command == "compare":
             from pipeline.lineage import compare  # here, as statistics take a second to import
 
-            compare.compare(client, *(find.run(client, experiment, name) for name in (asked.a, asked.b)))
+            a, b = (find.run(client, experiment, name) for name in (asked.a, asked.b))
+            compare.show(compare.compare(client, a, b))
         elif asked.command == "ui":
             ui.open_ui(experiment, asked.port)
         elif not rebuild.rebuild(client, experiment):

@@ -2,13 +2,14 @@
 
 import csv
 import io
+from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from pipeline.lineage import runs
-from pipeline.lineage.show import artifact, data_sets, file
+from pipeline.lineage.show import artifact, digests, file
 from pipeline.report import metrics
 
 FIGURES = ["test_accuracy", "test_macro_f1", "test_log_loss", "baseline_test_accuracy"]
@@ -16,41 +17,50 @@ FIGURES += ["validation_accuracy", "validation_macro_f1", "validation_log_loss",
 PREDICTIONS = "classifier/predictions.csv"
 
 
-def compare(client: MlflowClient, a: Run, b: Run) -> None:
-    """Print it. Raises StoreError."""
+def compare(client: MlflowClient, a: Run, b: Run) -> dict[str, Any]:
+    """What differs, each as `[a's, b's]`, the figures of both, and a paired test. Raises StoreError."""
+    return {
+        "runs": [{"id": run.info.run_id, "name": run.info.run_name} for run in (a, b)],
+        "parameters": differing(a.data.params, b.data.params),
+        "data": differing(data(a), data(b)),
+        "code": differing(code(client, a), code(client, b)),
+        "figures": {
+            name: [a.data.metrics[name], b.data.metrics[name]]
+            for name in FIGURES
+            if name in a.data.metrics and name in b.data.metrics
+        },
+        "paired": paired(client, a, b),
+    }
+
+
+def show(compared: dict[str, Any]) -> None:
+    """Print it."""
+    a, b = compared["runs"]
     for letter, run in (("A", a), ("B", b)):
-        print(f"{letter}: {run.info.run_name} ({run.info.run_id})")
-    if a.info.run_id == b.info.run_id:
+        print(f"{letter}: {run['name']} ({run['id']})")
+    if a == b:
         print("\nThe same run.")
         return
-    for title, rows in (
-        ("parameters", differing(a.data.params, b.data.params)),
-        ("data", differing(data(a), data(b))),
-        ("code", differing(code(client, a), code(client, b))),
-    ):
-        print(f"\n{title}{'' if rows else ': the same'}")
-        for name, *values in rows:
+    for title in ("parameters", "data", "code"):
+        print(f"\n{title}{'' if compared[title] else ': the same'}")
+        for name, values in compared[title].items():
             print(f"  {name:34}" + "".join(f"{value[:34]:>36}" for value in values))
     print(f"\n{'figures':36}{'A':>12}{'B':>12}{'B - A':>12}")
-    for name in FIGURES:
-        if name in a.data.metrics and name in b.data.metrics:
-            old, new = a.data.metrics[name], b.data.metrics[name]
-            digits = 0 if old.is_integer() and new.is_integer() and max(old, new) > 1 else 4
-            print(f"  {name:34}{old:12,.{digits}f}{new:12,.{digits}f}{new - old:+12,.{digits}f}")
-    print(f"\n{paired(client, a, b)}")
+    for name, (old, new) in compared["figures"].items():
+        digits = 0 if old.is_integer() and new.is_integer() and max(old, new) > 1 else 4
+        print(f"  {name:34}{old:12,.{digits}f}{new:12,.{digits}f}{new - old:+12,.{digits}f}")
+    print(f"\n{in_words(compared['paired'])}")
 
 
-def differing(a: dict[str, str], b: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Name, value in `a`, value in `b` where they differ; `-` where there is none."""
-    names = sorted(a.keys() | b.keys())
-    rows = ((name, a.get(name, "-"), b.get(name, "-")) for name in names)
-    return [row for row in rows if row[1] != row[2]]
+def differing(a: dict[str, str], b: dict[str, str]) -> dict[str, list[str]]:
+    """The values in `a` and in `b` by name, where they differ; `-` where there is none."""
+    rows = {name: [a.get(name, "-"), b.get(name, "-")] for name in sorted(a.keys() | b.keys())}
+    return {name: values for name, values in rows.items() if values[0] != values[1]}
 
 
 def data(run: Run) -> dict[str, str]:
     """The digest of the corpus and of each data set."""
-    digests = {each.dataset.name.split()[-1]: each.dataset.digest for each in data_sets(run)}
-    return digests | {"corpus": run.data.tags.get("corpus.digest", "unknown")}
+    return digests(run) | {"corpus": run.data.tags.get("corpus.digest", "unknown")}
 
 
 def code(client: MlflowClient, run: Run) -> dict[str, str]:
@@ -59,8 +69,8 @@ def code(client: MlflowClient, run: Run) -> dict[str, str]:
     return what["code"] if what else {"all": "unknown"}
 
 
-def paired(client: MlflowClient, a: Run, b: Run) -> str:
-    """McNemar's test of the two classifiers' answers, in a sentence; or why there can be none."""
+def paired(client: MlflowClient, a: Run, b: Run) -> dict[str, Any] | str:
+    """McNemar's test of the two classifiers' answers; or a sentence on why there can be none."""
     tables = [file(client, run, PREDICTIONS) for run in (a, b)]
     if not all(tables):
         return "No paired test: not both were evaluated on test posts."
@@ -69,4 +79,13 @@ def paired(client: MlflowClient, a: Run, b: Run) -> str:
         return "No paired test: the two were not evaluated on the same test posts."
     right = [np.array([rows[which][id]["predicted"] == rows[0][id]["actual"] for id in rows[0]]) for which in (0, 1)]
     only_a, only_b, p = metrics.mcnemar(*right)
-    return f"Of {len(rows[0]):,} test posts {only_a:,} only A gets right, {only_b:,} only B (McNemar's p = {p:.2g})."
+    return {"posts": len(rows[0]), "only_a_right": only_a, "only_b_right": only_b, "p": p}
+
+
+def in_words(paired: dict[str, Any] | str) -> str:
+    if isinstance(paired, str):
+        return paired
+    return (
+        f"Of {paired['posts']:,} test posts {paired['only_a_right']:,} only A gets right, {paired['only_b_right']:,} "
+        f"only B (McNemar's p = {paired['p']:.2g})."
+    )

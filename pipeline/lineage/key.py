@@ -19,13 +19,14 @@ MADE = [METRICS, MODEL, "models/baseline.safetensors", "models/evidence.safetens
 def ingredients(params: Params) -> dict[str, Any]:
     """All that determines the result: parameters, the posts' content digest, each file of code that `dvc.yaml` names.
 
-    Where posts come from is no part of it (the same posts by another path give the same result), nor is where runs go.
+    Where posts come from is no part of it (the same posts by another path give the same result), nor is where runs go,
+    nor what is asked of a model afterwards.
     """
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
     deps = {Path(dep) for stage in stages.values() for dep in stage.get("deps", []) if str(dep).startswith("pipeline/")}
     code = {file for dep in deps for file in (dep.rglob("*.py") if dep.is_dir() else [dep])}
     return {
-        "params": params.model_dump(exclude={"fetch", "track"}),
+        "params": params.model_dump(exclude={"fetch", "track", "registry"}),
         "posts": json.loads(SPLIT.read_text())["corpus"]["digest"],
         "code": {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code)},
     }

@@ -20,6 +20,7 @@ PACKAGE = HERE.parent
 # All of this repository that serving imports; it travels with the model.
 CODE = [
     *("__init__.py", "stage.py", "linear.py", "corpus/__init__.py", "corpus/ngrams.py"),
+    "corpus/tables.py",
     *("corpus/tokenizer.py", "nn/__init__.py", "nn/batches.py", "nn/evidence.py", "nn/serving.py"),
 ]
 NEEDS = ["mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "safetensors", "scipy", "tokenizers"]

@@ -31,7 +31,8 @@ DIGEST = "result.digest"  # of figures and model: known when complete
 STATE = "result.state"
 PROCESS = "result.process"  # of what writes the run: host, process id, and when it began (seconds since 1970)
 PARENT = "mlflow.parentRunId"
-FOLDER, PATCH, INGREDIENTS = "lineage", "uncommitted.patch", "ingredients.json"  # of the run's artifacts
+# Of the run's artifacts.
+FOLDER, PATCH, INGREDIENTS, LEARNED = "lineage", "uncommitted.patch", "ingredients.json", "learned.parquet"
 BATCH = 500  # metrics in a call; MLflow takes up to 1,000
 INPUTS = {"train": "training", "validation": "validation"}
 
@@ -217,7 +218,9 @@ def describe(client: MlflowClient, run: Run, params: Params, what: dict[str, Any
     """
     id = run.info.run_id
     with told(), tempfile.TemporaryDirectory() as folder:
-        client.log_batch(id, params=[Param(name, value) for name, value in flat(params.model_dump())])
+        client.log_batch(
+            id, params=[Param(name, value) for name, value in flat(params.model_dump(exclude={"registry"}))]
+        )
         log_inputs(client, id, origin.data_sets(INPUTS))
         if patch := origin.patch():
             file = Path(folder, PATCH)

@@ -54,6 +54,11 @@ def data_sets(run: Run) -> list[DatasetInput]:
     return run.inputs.dataset_inputs if run.inputs else []
 
 
+def digests(run: Run) -> dict[str, str]:
+    """What DVC keeps the run's data sets under: `{"train": md5, ...}`."""
+    return {each.dataset.name.split()[-1]: each.dataset.digest for each in data_sets(run)}
+
+
 def holders(tags: dict[str, str]) -> list[str]:
     """The commits and experiments whose `dvc.lock` names the run's result."""
     digest, model = tags.get(runs.DIGEST), tags.get(runs.MODEL)

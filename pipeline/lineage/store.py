@@ -78,10 +78,8 @@ def connect(experiment: str) -> tuple[MlflowClient, str]:
                 if found.tags.get(name) != value:
                     client.set_experiment_tag(found.experiment_id, name, value)
             return client, found.experiment_id
-        # A server decides by itself where artifacts go; a database alone has no place for them.
-        artifacts = None if address.startswith("http") else (root / ARTIFACTS).as_uri()
         try:
-            return client, client.create_experiment(experiment, artifacts, tags=EXPERIMENT_TAGS)
+            return client, client.create_experiment(experiment, artifacts(), tags=EXPERIMENT_TAGS)
         except MlflowException:
             # Another process made it between the two calls.
             if found := client.get_experiment_by_name(experiment):
@@ -95,6 +93,11 @@ def uri() -> str:
     path = address.removeprefix(SQLITE)
     is_relative = address.startswith(SQLITE) and not path.startswith("/")
     return f"{SQLITE}{stage.root().resolve() / path}" if is_relative else address
+
+
+def artifacts() -> str | None:
+    """Where a new experiment's artifacts go; None for a server, which decides that by itself."""
+    return None if uri().startswith("http") else (stage.root().resolve() / ARTIFACTS).as_uri()
 
 
 def follow_a_move(database: Path, root: Path) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from pipeline.corpus import tables
 from pipeline.corpus.ngrams import join
 from pipeline.corpus.tokenizer import Encoded
 
@@ -45,8 +45,8 @@ def make(encoded: Iterable[Encoded], labels: Sequence[int] | np.ndarray) -> Ids:
 
 def read(path: Path) -> Ids:
     """What `vectorize` wrote."""
-    with path.open("rb") as file:
-        table = pq.read_table(file, columns=["tokens", "ends", "characters", "label"])
+    with tables.parquet(path) as file:
+        table = file.read(columns=["tokens", "ends", "characters", "label"])
     rows = zip(*(table[name].to_pylist() for name in ("tokens", "ends", "characters")), strict=True)
     encoded = (Encoded(np.array(ids), np.array(ends), np.frombuffer(text, np.uint16)) for ids, ends, text in rows)
     return make(encoded, table["label"].to_numpy())

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
+RESAMPLES = 10_000
 DECIMALS = 6  # of what is written: more would differ between machines and mean nothing
 
 
@@ -20,6 +21,43 @@ def figures(actual: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         ),
         "log_loss": round(float(log_loss(actual, probabilities, labels=labels)), DECIMALS),
     }
+
+
+def f1_by_label(actual: np.ndarray, predicted: np.ndarray, labels: int) -> np.ndarray:
+    """F1 of each of so many labels, float `[labels]`; 0 where a label was neither there nor predicted."""
+    return f1_score(actual, predicted, labels=np.arange(labels), average=None, zero_division=0)
+
+
+def f1_difference(
+    actual: np.ndarray, predicted: np.ndarray, other: np.ndarray, labels: int, level: float, seed: int = 1
+) -> tuple[float, float]:
+    """The interval of the macro F1 of `predicted` less that of `other`, on the same posts; all are label indices.
+
+    A paired bootstrap (Efron & Tibshirani 1993, chapters 8 and 13): posts are drawn anew with replacement, `RESAMPLES`
+    times, each with both answers to it, and of the differences the share `level / 2` is cut off at either end. All that
+    counts of a post is its label and both answers, so what is drawn is how many posts of each such kind there are.
+    """
+    kinds = (actual * labels + predicted) * labels + other
+    there, counts = np.unique(kinds, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(kinds), counts / len(kinds), RESAMPLES)
+    is_label = {
+        name: np.equal.outer(index, np.arange(labels))
+        for name, index in (
+            ("actual", there // labels**2),
+            ("one", there // labels % labels),
+            ("other", there % labels),
+        )
+    }
+
+    def macro_f1(answer: np.ndarray) -> np.ndarray:
+        """`[RESAMPLES]` of one model's answers `[kinds, labels]`."""
+        both = drawn @ (is_label["actual"] & answer)
+        either = drawn @ (is_label["actual"].astype(int) + answer)
+        return np.divide(2 * both, either, out=np.zeros(both.shape), where=either > 0).mean(axis=1)
+
+    difference = macro_f1(is_label["one"]) - macro_f1(is_label["other"])
+    low, high = np.quantile(difference, [level / 2, 1 - level / 2])
+    return float(low), float(high)
 
 
 def mcnemar(right: np.ndarray, other_right: np.ndarray) -> tuple[int, int, float]:
