@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: repro test lint ui tutorial cells benchmark lock setup help
+.PHONY: repro test lint ui promote tutorial cells benchmark lock setup help
 
 help:            ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -20,6 +20,10 @@ lint: setup      ## check style and types
 
 ui: setup        ## look at the runs in MLflow, on http://127.0.0.1:5000
 	@python -m pipeline.lineage ui
+
+promote: setup   ## register the result in the workspace, and make it the champion if it passes the gate
+	@python -m pipeline.registry register
+	@python -m pipeline.registry promote
 
 setup: .venv/installed
 

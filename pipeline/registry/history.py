@@ -1,0 +1,185 @@
+"""Every move of every alias, for good: MLflow keeps no history of aliases, and lets each be overwritten.
+
+A move is a parameter of one run, the history's, as a parameter is the one thing that MLflow lets nobody change. The
+moves of an alias are numbered. Who would make number 7 from what stood after number 6 cannot, if another process has
+made number 7 meanwhile: of two moves at the same moment one is made, and the other has to look again.
+"""
+
+import getpass
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipeline.lineage import origin, runs, store
+from pipeline.lineage.store import told
+from pipeline.stage import Stop
+
+NAME = "history of {}"  # of the experiment, and of the run in it
+SETTLING = 30  # seconds within which a move that is recorded may still be on its way to the alias
+
+
+class Moved(Exception):
+    """Another process moved the alias since it was looked at."""
+
+
+@dataclass(frozen=True)
+class Move:
+    alias: str
+    number: int  # of this alias, from 1
+    action: str  # promote or rollback
+    before: str | None  # the version that had the alias
+    after: str  # the version that has it from now on
+    forced: bool = False  # against the gate's verdict
+    reason: str | None = None
+    figures: dict[str, Any] = field(default_factory=dict)  # by which it was decided
+    failed: list[str] = field(default_factory=list)  # criteria
+    who: str = ""
+    at: str = ""  # UTC
+
+
+def moves(client: MlflowClient, model: str) -> list[Move]:
+    """All of them, oldest first. Raises StoreError."""
+    with told():
+        found = [Move(**json.loads(value)) for run in _runs(client, model) for value in run.data.params.values()]
+    return sorted(found, key=lambda move: (move.at, move.alias, move.number))
+
+
+def _runs(client: MlflowClient, model: str) -> list:
+    experiment = client.get_experiment_by_name(NAME.format(model))
+    if not experiment:
+        return []
+    return sorted(
+        client.search_runs([experiment.experiment_id]), key=lambda run: (run.info.start_time, run.info.run_id)
+    )
+
+
+def holder(client: MlflowClient, model: str, alias: str) -> str | None:
+    """The version that has the alias; None where none has. Raises StoreError."""
+    with told():
+        try:
+            aliases = client.get_registered_model(model).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+    return str(aliases[alias]) if alias in aliases else None
+
+
+def state(client: MlflowClient, model: str, alias: str) -> tuple[list[Move], str | None]:
+    """The alias' moves, oldest first, and the version that has it. Raises StoreError.
+
+    Where the two do not agree, somebody has moved or deleted the alias by hand, and it is as it is.
+    """
+    while True:
+        with store.locked("registry"):
+            made = [move for move in moves(client, model) if move.alias == alias]
+            version = holder(client, model, alias)
+        if not made or made[-1].after == version or _age(made[-1]) > SETTLING:
+            return made, version
+        time.sleep(0.5)
+
+
+def _age(move: Move) -> float:
+    """Seconds since it was made."""
+    return abs((datetime.now(UTC) - datetime.fromisoformat(move.at)).total_seconds())
+
+
+def make(client: MlflowClient, model: str, move: Move) -> None:
+    """Record the move, then make it. Raises Moved if another process made one of this number, and StoreError."""
+    move = Move(**asdict(move) | {"who": _who(), "at": datetime.now(UTC).isoformat(timespec="milliseconds")})
+    name, value = f"{move.alias}.{move.number:04}", json.dumps(asdict(move))
+    with store.locked("registry"), runs.undisturbed(), told():
+        history = _open(client, model)
+        try:
+            client.log_param(history, name, value)
+        except MlflowException:
+            if client.get_run(history).data.params.get(name, value) != value:
+                raise Moved from None
+            raise
+        client.set_registered_model_alias(model, move.alias, move.after)
+
+
+def _open(client: MlflowClient, model: str) -> str:
+    """The id of the run that keeps the history, which is made if there is none."""
+    name = NAME.format(model)
+    if not client.get_experiment_by_name(name):
+        with suppress(MlflowException):  # another process made it between the two calls
+            client.create_experiment(name, store.artifacts())
+    experiment = client.get_experiment_by_name(name)
+    if not experiment:
+        raise MlflowException(f"the experiment {name}, which keeps the history, cannot be made")
+    if experiment.lifecycle_stage == "deleted":
+        raise MlflowException(f"the experiment {name}, which keeps the history, was deleted; restore it")
+    if not _runs(client, model):
+        made = client.create_run(experiment.experiment_id, run_name=name)
+        client.set_terminated(made.info.run_id)
+    return _runs(client, model)[0].info.run_id
+
+
+def _who() -> str:
+    """Whoever MLflow knows, else git, else this machine."""
+    if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
+        return user
+    name, email = origin.git("config", "user.name"), origin.git("config", "user.email")
+    return f"{name} <{email}>" if name and email else name or getpass.getuser()
+
+
+def previous(made: list[Move], version: str | None) -> str:
+    """The champion before this one, each rollback taking back one promotion. Raises Stop where there is none."""
+    stack: list[str] = []
+    for move in made:
+        if move.action == "promote":
+            stack.append(move.after)
+        while len(stack) > 1 and stack[-1] != move.after:
+            stack.pop()
+    while stack and stack[-1] == version:
+        stack.pop()
+    if not stack:
+        raise Stop("there was no version before this one; nothing to go back to")
+    return stack[-1]
+
+
+def by_hand(made: list[Move], aliases: Mapping[str, Any]) -> list[str]:
+    """Sentences on the aliases that are not where the last move left them."""
+    last = {move.alias: move.after for move in made}
+    now = {alias: str(version) for alias, version in aliases.items()}
+    return [
+        f"{alias} was moved by other means: "
+        f"{'version ' + now[alias] if alias in now else 'no version'} has it, "
+        f"{'version ' + last[alias] if alias in last else 'none'} by the last move recorded"
+        for alias in sorted(last.keys() | now.keys())
+        if last.get(alias) != now.get(alias)
+    ]
+
+
+def show(client: MlflowClient, model: str, made: list[Move]) -> None:
+    """Print them. Raises StoreError."""
+    if not made:
+        print(f"no alias of {model} was moved yet; `python -m pipeline.registry promote` does")
+    for move in made:
+        forced = f", against the verdict ({', '.join(move.failed)})" if move.forced else ""
+        what = f"{move.alias}: {move.before or 'none'} -> {move.after}, {move.action}{forced}"
+        print(f"{move.at[:19].replace('T', ' ')} UTC  {what}, by {move.who}")
+        if "low" in (figures := move.figures):
+            print(
+                f"    macro F1 {figures['macro_f1']:.4f}, {figures['against']}'s {figures['other_macro_f1']:.4f} "
+                f"(difference {figures['low']:+.4f} to {figures['high']:+.4f}, p = {figures['p']:.2g}) "
+                f"on {figures['posts']:,} test posts, md5 {figures['posts_md5'][:8]}"
+            )
+        if move.reason:
+            print(f"    reason: {move.reason}")
+    with told():
+        try:
+            aliases = client.get_registered_model(model).aliases
+        except MlflowException:
+            return
+    for sentence in by_hand(made, aliases):
+        print(f"note: {sentence}")

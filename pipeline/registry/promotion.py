@@ -1,0 +1,104 @@
+"""Moving an alias: to a version that passes the gate, or back to the one before."""
+
+import textwrap
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from pipeline.params import Registry
+from pipeline.registry import gate, history, versions
+from pipeline.registry.gate import Verdict
+from pipeline.registry.history import Move, Moved
+from pipeline.stage import Stop
+
+WIDTH = 110  # of a printed line
+LONGEST_REASON = 1000  # characters; MLflow keeps 6,000 of a whole move
+
+
+def promote(
+    client: MlflowClient,
+    section: Registry,
+    version: ModelVersion,
+    alias: str,
+    allow_sample: bool,
+    force: bool,
+    reason: str | None,
+) -> bool:
+    """Move the alias to the version if the gate lets it pass, or by force; gives whether it has it.
+
+    Who loses a race against another promotion is judged against its winner. Raises Stop and StoreError.
+    """
+    model, number = section.model, str(version.version)
+    if reason and len(reason) > LONGEST_REASON:
+        raise Stop(f"the reason is longer than {LONGEST_REASON:,} characters; make it shorter")
+    ask = remembered()
+    while True:
+        made, before = history.state(client, model, alias)
+        if before == number:
+            print(f"version {number} is the {alias} already")
+            return True
+        champion = versions.find(client, model, before) if before else None
+        against = f"version {before}, the {alias}" if before else f"its baseline, as there is no {alias} yet"
+        print(f"version {number} against {against}, on the test posts in {gate.TEST}\n")
+        judged_on = next((move.figures.get("posts_md5") for move in reversed(made) if move.after == before), None)
+        verdict = gate.judge(client, section, version, champion, judged_on, allow_sample, ask)
+        show(verdict)
+        if verdict.failed and not force:
+            stays = f"version {before} stays the {alias}" if before else f"there is no {alias} yet"
+            print(f"\nrefused: version {number} is not promoted; {stays}")
+            return False
+        move = Move(
+            alias,
+            len(made) + 1,
+            "promote",
+            before,
+            number,
+            bool(verdict.failed),
+            reason,
+            verdict.figures,
+            verdict.failed,
+        )
+        try:
+            history.make(client, model, move)
+        except Moved:
+            print(f"\nmeanwhile another version became the {alias}; looking again\n")
+            continue
+        print(f"\nversion {number} is the {alias} now{f', against the verdict: {reason}' if verdict.failed else ''}")
+        return True
+
+
+def remembered() -> gate.Ask:
+    """Asks a version once, however often it is judged."""
+    answers: dict[str, gate.Answers] = {}
+
+    def ask(version: ModelVersion) -> gate.Answers:
+        number = str(version.version)
+        if number not in answers:
+            answers[number] = gate.ask(version)
+        return answers[number]
+
+    return ask
+
+
+def show(verdict: Verdict) -> None:
+    for criterion in verdict.criteria:
+        head = f"  {'pass' if criterion.passed else 'FAIL'}  {criterion.name:18}  "
+        print(textwrap.fill(head + criterion.said, WIDTH, subsequent_indent=" " * len(head)))
+
+
+def rollback(client: MlflowClient, section: Registry, alias: str, reason: str | None) -> bool:
+    """Give the alias back to the version that had it before; gives whether it could. Raises Stop and StoreError."""
+    made, now = history.state(client, section.model, alias)
+    before = history.previous(made, now)
+    version = versions.find(client, section.model, before)  # it can have been deleted
+    try:
+        gate.ask(version)
+    except gate.Unfit as error:
+        raise Stop(f"version {before} had it before, but cannot be asked ({error})") from None
+    try:
+        history.make(client, section.model, Move(alias, len(made) + 1, "rollback", now, before, reason=reason))
+    except Moved:
+        print(f"refused: meanwhile another version became the {alias}; see `history`")
+        return False
+    print(f"version {before} is the {alias} again{f', after version {now}' if now else ''}")
+    return True

@@ -1,0 +1,126 @@
+"""Make a version's model again, from the commit, patch, parameters and posts that its run names, and compare."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from ruamel.yaml import YAML
+
+from pipeline.lineage import key, origin, rebuild, runs, show
+from pipeline.lineage.store import told
+from pipeline.params import Registry
+from pipeline.registry import versions
+from pipeline.stage import Stop
+
+LOCK = "dvc.lock"
+WEIGHTS = "models/weights.safetensors"
+FIGURES = ["accuracy", "macro_f1"]
+
+
+def reproduce(client: MlflowClient, section: Registry, version: ModelVersion) -> bool:
+    """Note on the version, and print, whether the same comes out.
+
+    Raises Stop where something is missing, and StoreError.
+    """
+    run = versions.run_of(client, version)
+    commit = run.data.tags.get(origin.COMMIT)
+    if not commit:
+        raise Stop(f"the run of version {version.version} names no commit: git knew of none when it was made")
+    if not origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
+        raise Stop(f"the commit {commit[:10]} of version {version.version} is gone from this repository; fetch it")
+    if not (lock := show.file(client, run, f"{runs.FOLDER}/{LOCK}")):
+        raise Stop(f"the run of version {version.version} keeps no {LOCK}, which tells what came out")
+    with rebuild.checkout(commit) as folder:
+        if not folder:
+            raise Stop(f"git cannot check out the commit {commit[:10]} of version {version.version}")
+        apply_patch(client, run, folder)
+        (folder / LOCK).write_text(lock)
+        make(folder)
+        made = compare(lock, folder, run, section.tolerance)
+    made |= {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": origin.processor()}
+    with told():
+        client.set_model_version_tag(version.name, version.version, versions.VERDICT, json.dumps(made))
+    print(f"version {version.version}: {made['verdict']}; {made['said']}")
+    for difference in machines(show.artifact(client, run, f"{runs.FOLDER}/machine.json")):
+        print(f"  {difference}")
+    return made["verdict"] != "not reproduced"
+
+
+def apply_patch(client: MlflowClient, run: Run, folder: Path) -> None:
+    """What differed from the commit when the run was made, if anything did. Raises Stop."""
+    if run.data.tags.get(origin.DIRTY) != "true":
+        return
+    if not (patch := show.file(client, run, f"{runs.FOLDER}/{runs.PATCH}")):
+        raise Stop("the run was made with uncommitted changes, and its patch is gone")
+    done = subprocess.run(["git", "apply", "-"], cwd=folder, input=patch, capture_output=True, text=True)
+    if done.returncode:
+        raise Stop(f"the run's patch does not apply to its commit: {done.stderr.strip().splitlines()[-1]}")
+
+
+def make(folder: Path) -> None:
+    """Run all stages up to evaluate, nothing of it from DVC's cache but the posts, if it has them. Raises Stop."""
+    dvc = [sys.executable, "-m", "dvc"]
+    env = {name: value for name, value in os.environ.items() if name not in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME")}
+    env |= {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",  # its training is no run of anyone's
+    }
+    subprocess.run([*dvc, "checkout", "--quiet", "data/raw"], cwd=folder, env=env, capture_output=True)
+    if (folder / "data/raw/posts.parquet").exists():
+        # Where they came from may be gone, or have changed. These are the ones, by their digest.
+        subprocess.run([*dvc, "freeze", "--quiet", "fetch"], cwd=folder, env=env, capture_output=True)
+    command = [*dvc, "repro", "--force", "--no-run-cache", "evaluate"]
+    with subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        said = []
+        for line in process.stdout or []:
+            said.append(line)
+            if not line.startswith(("Running stage", "> ", "Stage ", "Updating", "To ", "\t", "Use ", "\n")):
+                print(f"  {line}", end="")
+    if process.returncode:
+        errors = [line.strip() for line in said if line.startswith("error:")] or said[-1:]
+        raise Stop(f"it cannot be made again: {errors[0].removeprefix('error: ').strip()}")
+
+
+def compare(lock: str, folder: Path, run: Run, tolerance: float) -> dict[str, Any]:
+    """The verdict: the same bytes, or figures within the tolerance, or neither."""
+    before, after = outs(lock), outs((folder / LOCK).read_text())
+    if before.get("data/raw") != after.get("data/raw"):
+        raise Stop("the posts are not those that it was made of, and DVC's cache does not hold those; bring them back")
+    differ = sorted(path for path in (*key.MADE, WEIGHTS) if before.get(path) != after.get(path))
+    if not differ:
+        return {"verdict": "identical", "said": f"all bytes of {WEIGHTS}, {key.MODEL} and the rest are the same"}
+    figures = json.loads((folder / key.METRICS).read_text())["classifier"]
+    off = {name: abs(figures[name] - run.data.metrics[f"test_{name}"]) for name in FIGURES}
+    said = ", ".join(f"{name} {figures[name]:.4f}, off by {off[name]:.4f}" for name in FIGURES)
+    is_near = max(off.values()) <= tolerance
+    return {
+        "verdict": "within tolerance" if is_near else "not reproduced",
+        "said": f"bytes differ in {', '.join(differ)}; {said} (tolerance {tolerance:g})",
+    }
+
+
+def outs(lock: str) -> dict[str, str]:
+    """The md5 of what the stages of a `dvc.lock` made, by path."""
+    stages = YAML(typ="safe").load(lock)["stages"]
+    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+
+
+def machines(then: dict[str, Any] | None) -> list[str]:
+    """How this machine differs from the one that trained it, in lines."""
+    if not then:
+        return ["the machine that trained it is not known"]
+    now = origin.machine()
+    told = ("processor", "cores", "python")
+    lines = [f"{name} now {now[name]}, then {then[name]}" for name in told if now[name] != then[name]]
+    names = ("tensorflow", "keras", "numpy", "scikit-learn", "tokenizers", "onnxruntime", "onnx")
+    libraries = [(name, now["libraries"].get(name), then["libraries"].get(name)) for name in names]
+    return lines + [f"{name} now {one}, then {other}" for name, one, other in libraries if one != other]

@@ -1,0 +1,142 @@
+"""Versions of the registered model, each made from the run of a result, with the model card and where it comes from."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from pipeline.lineage import origin, runs, store
+from pipeline.lineage.show import artifact, digests
+from pipeline.lineage.store import told
+from pipeline.report import card
+from pipeline.stage import Stop
+
+CHAMPION = "champion"
+VERDICT = "reproduction"  # what `reproduce` found
+FIGURES = ["test_accuracy", "test_macro_f1", "test_log_loss", "baseline_test_macro_f1", "test_posts"]
+ABOUT = "Versions are made, promoted and taken back by `python -m pipeline.registry`."
+
+
+def register(client: MlflowClient, model: str, run: Run) -> tuple[ModelVersion, bool]:
+    """The version of the run's result, and whether it was made just now. Raises Stop and StoreError."""
+    name, digest = run.info.run_name, run.data.tags.get(runs.DIGEST)
+    if run.data.tags.get(runs.STATE) != "complete" or not digest:
+        raise Stop(f"{name} is no finished run of a result that was evaluated; `dvc repro` makes one")
+    with told():
+        if not (logged := runs.logged_models(client, run)):
+            raise Stop(f"{name} has no logged model any more; delete the run and let `dvc repro` make it again")
+    with store.locked("registry"):
+        if there := of_result(client, model, digest):
+            return there[0], False
+        tags = lineage(run)
+        text = card.write(
+            model,
+            run.data.params,
+            tags | run.data.tags,
+            {name: artifact(client, run, name) for name in card.NEEDS},
+        )
+        with told():
+            try:
+                client.create_registered_model(model, description=ABOUT)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            source, id = logged[0].model_uri, logged[0].model_id
+            made = client.create_model_version(
+                model, source, run.info.run_id, tags, description=text, await_creation_for=0, model_id=id
+            )
+            # A process of another machine can have made one at the same moment. The first one stays.
+            first = of_result(client, model, digest)[0]
+            if first.version != made.version:
+                client.delete_model_version(model, made.version)
+    return first, first.version == made.version
+
+
+def lineage(run: Run) -> dict[str, str]:
+    """Where a version comes from and how good it is, as its tags."""
+    tags = {name: run.data.tags[name] for name in (runs.DIGEST, runs.KEY, "corpus", "corpus.digest")}
+    if commit := run.data.tags.get(origin.COMMIT):
+        tags |= {"git.commit": commit, origin.DIRTY: run.data.tags.get(origin.DIRTY, "false")}
+    tags |= {f"data.{name}": digest for name, digest in digests(run).items()}
+    return tags | {name: f"{run.data.metrics[name]:g}" for name in FIGURES if name in run.data.metrics}
+
+
+def of_result(client: MlflowClient, model: str, digest: str) -> list[ModelVersion]:
+    """Oldest first. Raises StoreError."""
+    return [version for version in all_of(client, model) if version.tags.get(runs.DIGEST) == digest]
+
+
+def all_of(client: MlflowClient, model: str) -> list[ModelVersion]:
+    """Oldest first. Raises StoreError."""
+    with told():
+        return sorted(client.search_model_versions(f"name = '{model}'"), key=lambda version: int(version.version))
+
+
+def find(client: MlflowClient, model: str, which: str) -> ModelVersion:
+    """A version by its number or alias. Raises Stop where there is none, and StoreError."""
+    which = which.removeprefix("@")
+    try:
+        with told():
+            if which.isdecimal():
+                return client.get_model_version(model, which)
+            return client.get_model_version_by_alias(model, which)
+    except store.StoreError as error:
+        if "not found" not in str(error).lower():
+            raise
+    numbers = ", ".join(str(version.version) for version in all_of(client, model)) or "none"
+    what = f"version {which}" if which.isdecimal() else f"version with the alias {which}"
+    raise Stop(f"{model} has no {what}; versions there are: {numbers}")
+
+
+def run_of(client: MlflowClient, version: ModelVersion) -> Run:
+    """Raises Stop where it is gone, and StoreError."""
+    try:
+        with told():
+            return client.get_run(version.run_id or "")
+    except store.StoreError as error:
+        if "not found" not in str(error).lower():
+            raise
+        raise Stop(f"the run of version {version.version} is gone, and with it where the version comes from") from None
+
+
+def table(client: MlflowClient, model: str) -> list[dict[str, Any]]:
+    """A row per version, for people and programs. Raises StoreError."""
+    with told():
+        found = all_of(client, model)
+        aliases = client.get_registered_model(model).aliases if found else {}
+    return [
+        {
+            "version": str(version.version),
+            "aliases": sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)),
+            "run": version.run_id,
+            "result": version.tags.get(runs.DIGEST),
+            "corpus": version.tags.get("corpus"),
+            "commit": version.tags.get("git.commit"),
+            "dirty": version.tags.get(origin.DIRTY) == "true",
+            "figures": {name: float(version.tags[name]) for name in FIGURES if name in version.tags},
+            "reproduction": json.loads(version.tags[VERDICT]) if VERDICT in version.tags else None,
+            "registered": datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+        }
+        for version in found
+    ]
+
+
+def show(model: str, table: list[dict[str, Any]]) -> None:
+    if not table:
+        print(f"{model} has no version yet; `python -m pipeline.registry register` makes one of the workspace's result")
+        return
+    head = f"{'version':9}{'aliases':18}{'macro F1':>9}{'accuracy':>10}{'baseline F1':>13}"
+    print(f"{head}  {'corpus':22}{'commit':12}made again")
+    for row in table:
+        figures = (row["figures"].get(name) for name in ("test_macro_f1", "test_accuracy", "baseline_test_macro_f1"))
+        cells = ["-" if value is None else f"{value:.4f}" for value in figures]
+        commit = (row["commit"] or "none")[:8] + ("+" if row["dirty"] else "")
+        again = row["reproduction"]["verdict"] if row["reproduction"] else ""
+        print(
+            f"{row['version']:9}{', '.join(row['aliases']):18}{cells[0]:>9}{cells[1]:>10}{cells[2]:>13}  "
+            f"{row['corpus'][:21]:22}{commit:12}{again}".rstrip()
+        )
