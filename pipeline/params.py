@@ -90,7 +90,7 @@ class Track(Section):
 
 class Registry(Section):
     # What MLflow takes for a name, less the blank and the @ that tells an alias.
-    model: str = Field(pattern=r"^[\w.-]+$", max_length=200)
+    model: str = Field(pattern=r"^\w[\w.-]*$", max_length=200)
     level: float = Field(gt=0, lt=1)
     margin: float = Field(ge=0, lt=1)
     class_margin: float = Field(ge=0, le=1)

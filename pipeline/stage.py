@@ -28,6 +28,7 @@ def run(main: Callable[[], None], code: int = 1) -> None:
         end(f"{error.filename} is missing{hint}", code)
     except BrokenPipeError:  # `python -m pipeline.predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # the shell's code for it: what was asked for may not be done
     except OSError as error:  # a full disk, a folder that may not be written
         end(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}", code)
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """Fixtures for many tests: a folder to run stages in, corpora in every packing, a web server, real processes."""
 
+import fcntl
 import hashlib
 import io
 import json
@@ -143,11 +144,23 @@ def archive() -> Path:
 
 @pytest.fixture(scope="session")
 def first_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository after its first `dvc repro`, committed; not to be changed."""
-    folder = fresh_copy(tmp_path_factory.mktemp("first-result"))
-    said = run_in(folder, "dvc", "repro")
-    assert "Traceback" not in said
-    commit(folder, "first result")
+    """A copy of this repository after its first `dvc repro`, committed; not to be changed.
+
+    The first of pytest's processes that needs it makes it, for all of them.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, made = shared / "first-result", shared / "first-result-is-made"
+    with (shared / "first-result.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            fresh_copy(folder)
+            said = run_in(folder, "dvc", "repro")
+            assert "Traceback" not in said
+            commit(folder, "first result")
+            made.touch()
     return folder
 
 
@@ -159,8 +172,9 @@ def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def small() -> Callable[..., params.Train]:
-    """`small(cell="lstm")`: the tests' parameters of training with a tiny network, and with these changes."""
-    values = params.load(ROOT / "tests/params.yaml").train.model_dump() | {"embedding": 7, "units": 5}
+    """`small(cell="lstm")`: the tests' parameters of training with a tiny network both ways, and with these changes."""
+    tiny = {"embedding": 7, "units": 5, "bidirectional": True}
+    values = params.load(ROOT / "tests/params.yaml").train.model_dump() | tiny
     return lambda **changes: params.Train.model_validate(values | changes)
 
 

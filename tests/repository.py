@@ -41,14 +41,19 @@ def change_params(repository: Path, changes: dict[str, dict]) -> None:
     yaml.dump(params, repository / "params.yaml")
 
 
-def fresh_copy(folder: Path) -> Path:
-    """A repository with this one's files as they are now, small parameters, and nothing made by a run."""
+def fresh_copy(folder: Path, cache_of: Path | None = None) -> Path:
+    """A repository with this one's files as they are now, small parameters, and nothing made by a run.
+
+    With what DVC's cache holds of the repository `cache_of`, a stage that ran there need not run here.
+    """
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
     for name in listed.splitlines():
         if (ROOT / name).exists() and not name.startswith("reports/") and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     shutil.copy(ROOT / "tests/params.yaml", folder)
+    if cache_of:
+        shutil.copytree(cache_of / ".dvc/cache", folder / ".dvc/cache")
     run(folder, "git", "init", "--quiet")
     commit(folder, "start")
     return folder

@@ -22,7 +22,10 @@ VALIDATION = [("a", "red apple"), ("b", "banana"), ("b", "yellow 3"), ("b", "app
 def split(workspace: Path) -> None:
     Path("data/split").mkdir(parents=True)
     for role, posts in (("train", TRAIN), ("validation", VALIDATION)):
-        rows = ({"id": str(n), "text": text, "label": label} for n, (label, text) in enumerate(posts))
+        rows = (
+            {"id": f"{role}{n}", "text": text, "label": label, "fingerprint": f"of {role}{n}".encode()}
+            for n, (label, text) in enumerate(posts)
+        )
         tables.write(Path(f"data/split/{role}.parquet"), tables.SPLIT, rows)
 
 
@@ -38,6 +41,17 @@ def test_the_report_holds_the_figures_of_the_saved_model_on_validation() -> None
     assert told["log_loss"] == pytest.approx(-np.log(probabilities[range(4), actual]).mean(), abs=1e-5)
     # Row 0 of a view is no n-gram.
     assert report["ngrams"] == len(model.words.ngrams) - 1 + len(model.characters.ngrams) - 1
+
+
+def test_the_fingerprints_of_training_and_validation_posts_are_kept_and_of_no_other() -> None:
+    test = {"id": "test0", "text": "apple", "label": "a", "fingerprint": b"of test0"}
+    tables.write(Path("data/split/test.parquet"), tables.SPLIT, [test])
+
+    baseline.main()
+
+    posts = [f"train{n}" for n in range(len(TRAIN))] + [f"validation{n}" for n in range(len(VALIDATION))]
+    learned = [*tables.rows(Path("data/learned/baseline.parquet"), tables.LEARNED)]
+    assert learned == [(post, f"of {post}".encode()) for post in posts]
 
 
 def test_the_sharpness_is_the_one_of_the_least_validation_loss() -> None:

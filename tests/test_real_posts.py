@@ -1,4 +1,4 @@
-"""Real posts: the repository's own parameters, trained once on Stack Overflow 16k, in some minutes."""
+"""Real posts: the repository's own parameters, trained once on Stack Overflow 16k, for one epoch, in some minutes."""
 
 import json
 import os
@@ -32,6 +32,7 @@ def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     yaml = YAML()
     values = yaml.load(ROOT / "params.yaml")
     values["fetch"].update(source=str(archive.resolve()), digest=None)
+    values["train"].update(epochs=1)
     yaml.dump(values, folder / "params.yaml")
     env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
     for stage in STAGES:
@@ -47,11 +48,12 @@ def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_is_as_good_on_test_posts_as_the_readme_says(result: Path) -> None:
+def test_one_epoch_gives_the_accuracy_on_test_posts_that_a_change_may_not_cost(result: Path) -> None:
     figures = json.loads((result / "reports/metrics.json").read_text())
 
     assert figures["posts"] > 7_900  # of 8,000: some are in the training split, too, and not asked
     assert figures["classifier"]["accuracy"] >= 0.912
+    assert figures["network"]["accuracy"] >= 0.9
 
 
 def test_onnx_gives_what_keras_gives_on_every_test_post(result: Path) -> None:

@@ -51,9 +51,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository without any result yet; what one test makes is in DVC's cache for the next."""
-    return fresh_copy(tmp_path_factory.mktemp("repository"))
+    return fresh_copy(tmp_path_factory.mktemp("repository"), cache_of=first_result)
 
 
 def copies(workspace: Path, seeds: list[int], experiment: str) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import split
-from pipeline.corpus import tables
+from pipeline.corpus import duplicates, tables
 from pipeline.stage import Stop
 
 ROLES = ("train", "validation", "test")
@@ -54,6 +54,16 @@ def many(role: str, a: int, b: int) -> list[tuple[str, str, str]]:
 
 TRAIN = many("train", 60, 40)
 TEST = many("test", 10, 20)
+
+
+def long(name: str) -> str:
+    """A post of forty words that no other has."""
+    return " ".join(f"{name}{n}" for n in range(40))
+
+
+def nearly(text: str) -> str:
+    """The post with its last word changed, which leaves it 37 of 39 runs of words."""
+    return f"{text.rpartition(' ')[0]} changed"
 
 
 def test_a_test_split_of_the_corpus_is_kept_as_it_is(rows_of: Callable) -> None:
@@ -109,6 +119,55 @@ def test_it_leaves_training_under_another_label_too(rows_of: Callable) -> None:
     rows = rows_of([*TRAIN, ("train", "b", "twin"), ("test", "a", "twin"), *TEST])
 
     assert [row["label"] for role in ROLES for row in rows[role] if row["text"] == "twin"] == ["a"]
+
+
+@pytest.mark.parametrize("label", ["a", "b"])
+def test_a_training_post_nearly_like_a_test_post_leaves_training_and_the_test_post_stays(
+    rows_of: Callable, label: str
+) -> None:
+    near = ("train", label, nearly(long("word")))
+
+    rows = rows_of([near, *TRAIN, ("test", "a", long("word")), *TEST, near])
+
+    assert texts(rows["test"]) == [long("word"), *(text for _, _, text in TEST)]
+    assert sorted(texts(rows["train"] + rows["validation"])) == sorted(text for _, _, text in TRAIN)
+    assert report()["duplicates_dropped"] == {
+        "in_test_too": 0, "twice_in_test": 0, "twice_in_train": 1, "labels_disagree": 0,
+        "nearly_in_test_too": 1,
+    }  # fmt: skip
+
+
+def test_posts_of_one_split_may_be_nearly_alike(rows_of: Callable) -> None:
+    pairs = [(role, "a", text) for role in ("train", "test") for text in (long(role), nearly(long(role)))]
+
+    rows = rows_of([*TRAIN, *pairs, *TEST])
+
+    assert set(texts(rows["test"])) >= {long("test"), nearly(long("test"))}
+    assert set(texts(rows["train"] + rows["validation"])) >= {long("train"), nearly(long("train"))}
+    assert report()["duplicates_dropped"]["nearly_in_test_too"] == 0
+
+
+def test_near_copies_leave_training_too_where_the_test_split_is_drawn(rows_of: Callable, set_params: Callable) -> None:
+    set_params(split={"test": 0.5})
+    copy_of = {long(f"{label}{n}x"): nearly(long(f"{label}{n}x")) for label in "ab" for n in range(20)}
+
+    rows = rows_of([("train", text[0], text) for text in (*copy_of, *copy_of.values())])
+
+    tested, learned = set(texts(rows["test"])), set(texts(rows["train"] + rows["validation"]))
+    assert len(tested) == 40
+    torn = sum((text in tested) != (copy in tested) for text, copy in copy_of.items())
+    assert report()["duplicates_dropped"]["nearly_in_test_too"] == torn > 0
+    assert len(learned) == 40 - torn
+    assert not any(learned & {text, copy} for text, copy in copy_of.items() if tested & {text, copy})
+
+
+def test_every_post_has_its_fingerprint_in_all_three_tables(rows_of: Callable) -> None:
+    rows_of([*TRAIN, ("train", "a", "twin"), ("train", "b", long("word")), ("test", "a", "twin"), *TEST])
+
+    for role in ROLES:
+        table = [*tables.rows(Path(f"data/split/{role}.parquet"), tables.SPLIT)]
+        assert len(table) == report()["posts"][role]
+        assert all(fingerprint == duplicates.fingerprint(text) for _, text, _, fingerprint in table)
 
 
 def test_a_post_twice_in_training_stays_once(rows_of: Callable) -> None:
@@ -182,3 +241,27 @@ def test_a_label_whose_training_posts_all_have_twins_in_test_is_refused(rows_of:
 
     with pytest.raises(Stop, match="no training post labelled b is left without its duplicates"):
         rows_of([*many("train", 50, 0), *twins, *TEST])
+
+
+def test_so_is_one_whose_training_posts_are_all_near_copies_of_test_posts(rows_of: Callable) -> None:
+    pairs = [
+        (role, "b", text)
+        for n in range(3)
+        for role, text in (("test", long(f"{n}b")), ("train", nearly(long(f"{n}b"))))
+    ]
+
+    with pytest.raises(Stop, match="no training post labelled b is left without its duplicates"):
+        rows_of([*many("train", 50, 0), *pairs, *TEST])
+
+    assert not Path("data/split").exists()
+
+
+def test_so_is_one_whose_posts_are_near_copies_of_what_is_drawn_for_test(
+    rows_of: Callable, set_params: Callable
+) -> None:
+    set_params(split={"test": 0.5})
+
+    with pytest.raises(Stop, match="no training post labelled b is left without its duplicates"):
+        rows_of([*many("train", 50, 0), ("train", "b", long("b")), ("train", "b", nearly(long("b")))])
+
+    assert not Path("data/split").exists()

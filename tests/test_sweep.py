@@ -230,8 +230,8 @@ def test_a_database_that_is_none_is_a_sentence(workspace: Path, run) -> None:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fresh_copy(tmp_path_factory.mktemp("sweep"))
+def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fresh_copy(tmp_path_factory.mktemp("sweep"), cache_of=first_result)
 
 
 def go_on(repository: Path, *arguments: str, code: int = 0, store: str = "") -> str:

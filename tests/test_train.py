@@ -1,11 +1,12 @@
-"""The stage train, as a process of its own: the same twice, and what is kept, also where a training goes astray."""
+"""The stage train: the same twice, by itself and beside others, and what is kept, also where a training goes astray."""
 
 import csv
 import json
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pipeline import baseline, fetch, source, split, train, vectorize
+from pipeline import baseline, fetch, source, split, stage, train, vectorize
 from pipeline.corpus import tables
 from pipeline.nn.serving import Classifier
 
@@ -35,8 +36,8 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("DVC_ROOT", raising=False)
-        for stage in (source, fetch, split, vectorize, baseline):
-            stage.main()
+        for before in (source, fetch, split, vectorize, baseline):
+            before.main()
     return folder
 
 
@@ -63,9 +64,12 @@ def made() -> dict[str, Path]:
 @pytest.fixture
 def trained(
     posts: Path, made: dict[str, Path], tmp_path: Path, set_params: Callable, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
+) -> Iterator[Callable[..., None]]:
     """`trained(seed=2)` trains in this process, where no test did so before, and goes to the folder of it."""
+    from pipeline.nn.quiet import keras  # here, as TensorFlow takes seconds to import
+
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    handler = signal.getsignal(signal.SIGTERM)
 
     def go(**section) -> None:
         key = str(sorted(section.items()))
@@ -74,10 +78,12 @@ def trained(
             shutil.copytree(posts, made[key])
             monkeypatch.chdir(made[key])
             set_params(train={"epochs": 2} | section)
-            train.main()
+            keras.utils.clear_session()  # else layers have other names than those of the network before
+            stage.run(train.main)
         monkeypatch.chdir(made[key])
 
-    return go
+    yield go
+    signal.signal(signal.SIGTERM, handler)
 
 
 def history() -> list[dict[str, float]]:
@@ -99,34 +105,53 @@ def told(figures: dict[str, float]) -> dict[str, float]:
     return {name: figures[name] for name in FIGURES}
 
 
-# The same again. TensorFlow takes as many threads as there are cores: nothing here, nor in the pipeline, keeps it to
-# one.
+# The same again: in a process of its own, and in this one, whatever it did before. TensorFlow takes as many threads as
+# there are cores: nothing here, nor in the pipeline, keeps it to one.
+
+BOTH_WAYS = {"bidirectional": True}
 
 
-def files(process: Callable, **section) -> dict[str, bytes]:
-    done = process(**section)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""  # no notices of TensorFlow's, no warnings
-    return {name: Path(name).read_bytes() for name in MADE}
+@pytest.fixture
+def alone(process: Callable) -> Callable[..., dict[str, bytes]]:
+    """`alone(seed=2)` trains in a process of its own, and gives the files it made."""
+
+    def go(**section) -> dict[str, bytes]:
+        done = process(**section)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stderr == ""  # no notices of TensorFlow's, no warnings
+        return {name: Path(name).read_bytes() for name in MADE}
+
+    return go
 
 
-def test_a_seed_gives_the_same_bytes_again_and_another_seed_others(process: Callable) -> None:
-    first, again, other = (files(process, seed=seed) for seed in (1, 1, 2))
+@pytest.fixture
+def here(trained: Callable) -> Callable[..., dict[str, bytes]]:
+    """`here(seed=2)` gives the files that a training in this process made."""
+
+    def go(**section) -> dict[str, bytes]:
+        trained(**section)
+        return {name: Path(name).read_bytes() for name in MADE}
+
+    return go
+
+
+def test_a_seed_gives_the_same_bytes_again_and_another_seed_others(alone: Callable, here: Callable) -> None:
+    first = alone(**BOTH_WAYS)
+    again = here(**BOTH_WAYS)
+    other = here(**BOTH_WAYS, seed=2)
 
     assert again == first
     assert other["models/weights.safetensors"] != first["models/weights.safetensors"]
     assert other["models/network.json"] == first["models/network.json"]
 
 
-def test_learned_vectors_are_the_same_again_however_many_gradients_are_summed(process: Callable) -> None:
+def test_learned_vectors_are_the_same_again_however_many_gradients_are_summed(alone: Callable, here: Callable) -> None:
     # All posts are a batch: enough look-ups of each vector that threads share the sum of its gradients.
     posts = len(tables.column(Path("data/ids/train.parquet"), "id"))
-    section = {"vectors": "random", "units": 4, "bidirectional": False, "mask": False, "batch": posts, "epochs": 15}
+    section = {"vectors": "random", "units": 4, "mask": False, "batch": posts, "epochs": 15}
     section |= {"ngrams": 0, "character_ngrams": False, "optimizer": "rmsprop", "clip_norm": None}
 
-    first, again = (files(process, **section) for _ in range(2))
-
-    assert again == first
+    assert alone(**section) == here(**section)
 
 
 @pytest.mark.parametrize(
@@ -135,14 +160,13 @@ def test_learned_vectors_are_the_same_again_however_many_gradients_are_summed(pr
         # Everything that draws a number while training.
         {"cell": "lstm", "pooling": "attention", "layers": 2, "word_dropout": 0.1, "spatial_dropout": 0.1,
          "recurrent_dropout": 0.1, "weight_averaging": 0.9, "vectors": "random"},
-        {"cell": "rnn", "pooling": "last", "mask": False, "bidirectional": False, "optimizer": "rmsprop",
-         "schedule": "constant", "clip_norm": None, "patience": None, "wide": False, "ngrams": 0,
-         "character_ngrams": False},
+        {"cell": "rnn", "pooling": "last", "mask": False, "optimizer": "rmsprop", "schedule": "constant",
+         "clip_norm": None, "patience": None, "wide": False, "ngrams": 0, "character_ngrams": False},
     ],
     ids=["many dropouts", "the plainest"],
 )  # fmt: skip
-def test_every_kind_of_training_gives_the_same_bytes_again(process: Callable, section: dict) -> None:
-    assert files(process, **section, epochs=1) == files(process, **section, epochs=1)
+def test_every_kind_of_training_gives_the_same_bytes_again(alone: Callable, here: Callable, section: dict) -> None:
+    assert alone(**section, epochs=1) == here(**section, epochs=1)
 
 
 # What is kept, and what is told of it
@@ -157,6 +181,10 @@ def test_history_and_report_tell_of_every_epoch_and_the_best(trained: Callable) 
     assert report()["best_epoch"] == best["epoch"]
     # The weights kept are the best epoch's: what they give on validation is what that epoch gave.
     assert told(report()["validation"]) == network_says(best)
+    # The posts it has learned from and chosen by have left their fingerprints, and those of test have not.
+    learned_from = (Path(f"data/split/{role}.parquet") for role in ("train", "validation"))
+    posts = [post for path in learned_from for post in tables.rows(path, tables.LEARNED)]
+    assert [*tables.rows(Path("data/learned/train.parquet"), tables.LEARNED)] == posts
 
 
 def test_a_network_alone_is_served_without_the_linear_model(trained: Callable) -> None:
@@ -166,7 +194,7 @@ def test_a_network_alone_is_served_without_the_linear_model(trained: Callable) -
 
 
 def test_a_wide_classifier_has_its_figures_beside_its_networks(trained: Callable) -> None:
-    trained()
+    trained(**BOTH_WAYS)
 
     classifier = Classifier(Path("models"))
     texts, labels = (tables.column(train.VALIDATION, name) for name in ("text", "label"))
@@ -179,7 +207,7 @@ def test_a_wide_classifier_has_its_figures_beside_its_networks(trained: Callable
 
 
 def test_the_gradient_at_each_step_is_there_before_and_after_training(trained: Callable) -> None:
-    trained()
+    trained(**BOTH_WAYS)
 
     with Path("reports/gradients.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -257,37 +285,49 @@ def test_a_batch_of_more_posts_than_there_are_is_refused_before_training(process
 
 # A simple network of many units at the highest rate: its gradient grows over a few hundred steps beyond all numbers.
 EXPLODING: dict[str, Any] = {
-    "cell": "rnn", "bidirectional": False, "pooling": "last", "units": 64, "ngrams": 0, "character_ngrams": False,
-    "optimizer": "rmsprop", "learning_rate": 1.0, "schedule": "constant", "clip_norm": None, "patience": None,
-    "epochs": 6,
+    "cell": "rnn", "pooling": "last", "units": 64, "ngrams": 0, "character_ngrams": False, "optimizer": "rmsprop",
+    "learning_rate": 1.0, "schedule": "constant", "clip_norm": None, "patience": None, "epochs": 6,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("vectors", ["posts", "random"])
-def test_a_training_that_explodes_in_its_first_epoch_ends_with_a_sentence(process: Callable, vectors: str) -> None:
-    done = process(**EXPLODING, vectors=vectors)
+@pytest.fixture
+def exploded(trained: Callable, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`exploded(batch=8)` trains here, and gives what came on standard error, from TensorFlow, too."""
 
-    assert done.returncode == 1
+    def go(**section) -> str:
+        with pytest.raises(SystemExit) as end:
+            trained(**EXPLODING | section)
+        assert end.value.code == 1
+        return capfd.readouterr().err
+
+    return go
+
+
+@pytest.mark.parametrize("vectors", ["posts", "random"])
+def test_a_training_that_explodes_in_its_first_epoch_ends_with_a_sentence(exploded: Callable, vectors: str) -> None:
+    said = exploded(vectors=vectors)
+
     assert re.fullmatch(
-        r"error: (val_log_)?loss is (nan|inf) in epoch 1; try a smaller train\.learning_rate\n", done.stderr
-    ), done.stderr
+        r"error: (val_log_)?loss is (nan|inf) in epoch 1; try a smaller train\.learning_rate\n", said
+    ), said
     assert not Path("models/model.onnx").exists()
 
 
 @pytest.mark.parametrize("vectors", ["posts", "random"])
-def test_a_training_that_explodes_later_leaves_the_last_good_epochs_weights(process: Callable, vectors: str) -> None:
-    posts = len(tables.column(Path("data/ids/train.parquet"), "id"))
+def test_a_training_that_explodes_later_leaves_the_last_good_epochs_weights(
+    exploded: Callable, posts: Path, vectors: str
+) -> None:
+    count = len(tables.column(posts / "data/ids/train.parquet", "id"))
 
-    done = process(**EXPLODING, vectors=vectors, batch=posts)  # all posts are a batch: an epoch is a single step
+    said = exploded(vectors=vectors, batch=count)  # all posts are a batch: an epoch is a single step
 
-    assert done.returncode == 1
-    said = re.fullmatch(
+    match = re.fullmatch(
         r"error: (?:val_log_)?loss is (?:nan|inf) in epoch (\d); try a smaller train\.learning_rate; "
         r"models/ holds the weights of epoch (\d)\n",
-        done.stderr,
+        said,
     )
-    assert said, done.stderr
-    bad, good = map(int, said.groups())
+    assert match, said
+    bad, good = map(int, match.groups())
     assert [row["epoch"] for row in history()] == [*range(1, bad)]
     assert report()["best_epoch"] == good == bad - 1
     assert np.isfinite(Classifier(Path("models")).probabilities(["how do i sort a dict", ""])).all()

@@ -32,7 +32,10 @@ def vectorized(workspace: Path) -> Callable[..., dict[str, bytes]]:
 def write(**splits: list[tuple[str, str]]) -> None:
     Path("data/split").mkdir(parents=True, exist_ok=True)
     for role, posts in ({"train": TRAIN, "validation": VALIDATION} | splits).items():
-        rows = ({"id": f"{role}{n}", "text": text, "label": label} for n, (label, text) in enumerate(posts))
+        rows = (
+            {"id": f"{role}{n}", "text": text, "label": label, "fingerprint": f"of {role}{n}".encode()}
+            for n, (label, text) in enumerate(posts)
+        )
         tables.write(Path(f"data/split/{role}.parquet"), tables.SPLIT, rows)
 
 
@@ -52,6 +55,14 @@ def test_ids_stand_for_the_posts_tokens(vectorized: Callable) -> None:
 
     assert tokens_of("train") == [["sort", "the", "dict"], ["sort", ";", "the", "list"]]
     assert tables.column(Path("data/ids/train.parquet"), "id") == ["train0", "train1"]
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+def test_a_posts_fingerprint_goes_along_with_it(vectorized: Callable, role: str) -> None:
+    vectorized()
+
+    posts = [*tables.rows(Path(f"data/ids/{role}.parquet"), tables.LEARNED)]
+    assert posts == [(f"{role}0", f"of {role}0".encode()), (f"{role}1", f"of {role}1".encode())]
 
 
 def test_labels_are_indices_into_their_list(vectorized: Callable) -> None:

@@ -1,8 +1,9 @@
 """Near copies of posts, found by fingerprints: 64 numbers that tell how much two texts share, and no word of either.
 
-A fingerprint is a text's MinHash (Broder 1997) over its runs of three words or punctuation marks, in lower case. Of two
-texts' runs, the share that both have among all that either has (their Jaccard similarity) is, on average, the share of
-the 64 numbers that are equal: for texts that share 0.7 the estimate is off by 0.06 or less in two cases of three.
+A fingerprint is a text's MinHash (Broder 1997) over its runs of three words, in lower case. Of two texts' runs, the
+share that both have among all that either has (their Jaccard similarity) is, on average, the share of the 64 numbers
+that are equal: for texts that share 0.7 the estimate is off by 0.06 or less in two cases of three. An excerpt, or a
+text that quotes another among much else, shares less and is no near copy here.
 """
 
 import re
@@ -14,8 +15,8 @@ from datasketch import MinHash, MinHashLSH
 
 from pipeline.corpus import tables
 
-WORDS = re.compile(r"\w+|[^\w\s]")
-RUN = 3  # words and punctuation marks
+WORDS, MARKS = re.compile(r"\w+"), re.compile(r"\S")  # marks count where there is no word
+RUN = 3  # words
 NUMBERS = 64
 NEAR = 0.7  # a share as large makes a near copy: of a post of twenty words, one with another word in its middle
 # Texts that share NEAR are compared with a probability of 0.99: 16 bands of 4 numbers, one of which must be equal.
@@ -25,7 +26,7 @@ SEED = 1  # of the hash functions: fingerprints of different seeds cannot be com
 
 def fingerprint(text: str) -> bytes:
     """64 numbers of 32 bits, in little-endian order; the same on every machine."""
-    words = WORDS.findall(text.lower())
+    words = WORDS.findall(text.lower()) or MARKS.findall(text)
     runs = {" ".join(words[start : start + RUN]) for start in range(max(1, len(words) - RUN + 1))}
     sketch = MinHash(NUMBERS, seed=SEED, scheme="affine32")
     sketch.update_batch([run.encode("utf-8", "replace") for run in runs])

@@ -89,12 +89,18 @@ def artifact(client: MlflowClient, run: Run, path: str) -> Any:
 
 def file(client: MlflowClient, run: Run, path: str) -> str | None:
     """An artifact's text; None where the run has none. Raises StoreError."""
+    content = data(client, run, path)
+    return None if content is None else content.decode("utf-8")
+
+
+def data(client: MlflowClient, run: Run, path: str) -> bytes | None:
+    """An artifact's bytes; None where the run has none. Raises StoreError."""
     folder = str(Path(path).parent)
     with told(), tempfile.TemporaryDirectory() as temporary:
         there = client.list_artifacts(run.info.run_id, None if folder == "." else folder)
         if path not in {each.path for each in there}:
             return None
-        return Path(client.download_artifacts(run.info.run_id, path, temporary)).read_text(encoding="utf-8")
+        return Path(client.download_artifacts(run.info.run_id, path, temporary)).read_bytes()
 
 
 def versions(client: MlflowClient, run: Run) -> list[str]:

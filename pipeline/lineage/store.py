@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline import stage
+from pipeline.stage import Stop
 
 # The making of the database schema is logged line by line otherwise.
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -54,6 +55,8 @@ def told() -> Iterator[None]:
     """
     try:
         yield
+    except Stop:
+        raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise StoreError(lines[0]) from error

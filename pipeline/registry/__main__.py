@@ -83,6 +83,8 @@ def run(asked: argparse.Namespace, client: MlflowClient, experiment: str, sectio
     """Gives whether what was asked for is so. Raises Stop for bad input, and StoreError."""
     # What takes a second or more to import comes in where it is used.
     model = section.model
+    if "alias" in asked:
+        versions.require_alias(asked.alias)
     if asked.command == "register":
         version, is_new = versions.register(client, model, find.run(client, experiment, asked.run))
         print(f"{model}: version {version.version}{'' if is_new else ', registered before'}")

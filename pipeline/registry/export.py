@@ -5,12 +5,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from pipeline.lineage.store import StoreError, told
-from pipeline.registry import versions
+from pipeline.lineage.store import told
+from pipeline.registry import gate, versions
 from pipeline.stage import Stop
 
 EXAMPLE = '''"""Ask the model. Needs what model/requirements.txt lists: pip install -r model/requirements.txt"""
@@ -37,16 +36,10 @@ def export(client: MlflowClient, version: ModelVersion, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         whole = Path(temporary, "whole")
         (whole / "reports").mkdir(parents=True)
-        try:
-            with told():
-                uri = f"models:/{version.name}/{version.version}"
-                mlflow.artifacts.download_artifacts(uri, dst_path=str(whole / "model"))
-                for name in REPORTS:
-                    client.download_artifacts(run.info.run_id, name, str(whole / "reports"))
-        except StoreError as error:
-            raise Stop(f"the files of version {version.version} cannot be had ({error})") from None
-        if not (whole / "model/MLmodel").exists():
-            raise Stop(f"the files of version {version.version} are gone")
+        shutil.move(gate.download(version, Path(temporary, "model")), whole / "model")
+        with told():
+            for name in REPORTS:
+                client.download_artifacts(run.info.run_id, name, str(whole / "reports"))
         (whole / "README.md").write_text(version.description or "", encoding="utf-8")
         (whole / "example.py").write_text(EXAMPLE, encoding="utf-8")
         lineage = {"version": str(version.version), "run": version.run_id, **version.tags}

@@ -19,7 +19,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from pipeline.corpus import duplicates, tables
 from pipeline.lineage import key, runs, show
-from pipeline.lineage.store import told
+from pipeline.lineage.store import StoreError, told
 from pipeline.params import Registry
 from pipeline.registry import versions
 from pipeline.report import metrics
@@ -87,23 +87,19 @@ def test_posts() -> TestPosts:
     return TestPosts(ids, labels, np.array([labels.index(name) for name in names]), key.md5(TEST))
 
 
-def ask(version: ModelVersion) -> Answers:
-    """The version's answers to all test posts. Raises Unfit, and Stop where its files are gone."""
+def ask(version: ModelVersion, test: bool = True) -> Answers:
+    """The version's answers to all test posts, or else to its input example alone.
+
+    Raises Unfit, and Stop where its files are gone.
+    """
     with tempfile.TemporaryDirectory(prefix="version-") as folder:
-        try:
-            with told():
-                model = Path(
-                    mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=folder)
-                )
-        except Exception as error:
-            raise Stop(f"the files of version {version.version} cannot be had ({error})") from None
+        model = download(version, Path(folder))
         files = [file for file in model.rglob("*") if file.is_file()]
-        if not (model / "MLmodel").exists():
-            raise Stop(f"the files of version {version.version} are gone; register it anew from a run that has them")
         out = Path(folder, "answers.npz")
         # Not with this repository on the path: the model must bring what it needs. Nor may it hold a pickle.
         env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
-        command = [sys.executable, "-P", str(SCORE.resolve()), str(model), str(TEST.resolve()), str(out)]
+        posts = [str(TEST.resolve())] if test else []
+        command = [sys.executable, "-P", str(SCORE.resolve()), str(model), str(out), *posts]
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True,
             env=env | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
@@ -115,6 +111,19 @@ def ask(version: ModelVersion) -> Answers:
             return Answers(
                 made["labels"].tolist(), made["probabilities"], float(made["load"]), float(made["latency"]), size
             )
+
+
+def download(version: ModelVersion, folder: Path) -> Path:
+    """The version's model in that folder. Raises Stop where its files are gone."""
+    uri = f"models:/{version.name}/{version.version}"
+    try:
+        with told():
+            model = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+    except StoreError as error:
+        raise Stop(f"the files of version {version.version} cannot be had ({error})") from None
+    if not (model / "MLmodel").exists():
+        raise Stop(f"the files of version {version.version} are gone; `list` shows what else there is")
+    return model
 
 
 def judge(
@@ -140,14 +149,15 @@ def judge(
     answers = ours.probabilities.argmax(axis=1)
     baseline = recorded(client, run, "baseline", posts)
 
+    theirs = None
     if champion:
         try:
             theirs = ask(champion)
-        except Unfit as error:
-            raise Stop(
-                f"version {champion.version}, the champion, cannot be asked ({error}); take it back first"
-            ) from None
-        require_labels(champion, theirs, posts)
+            require_labels(champion, theirs, posts)
+        except (Unfit, Stop) as error:  # with --force, another one can take its place
+            verdict.add("champion answers", False, f"{error}; judged against the baseline instead")
+            theirs = None
+    if theirs:
         compare(verdict, section, posts, answers, theirs.probabilities.argmax(axis=1), "the champion")
     elif baseline is not None:
         compare(verdict, section, posts, answers, baseline.argmax(axis=1), "the baseline")
@@ -155,13 +165,14 @@ def judge(
     unseen(verdict, client, run)
     same_posts(verdict, client, champion, judged_on, posts)
 
-    verdict.add("loads", True, f"by itself, without a pickle, in {ours.load:.1f} s; answers its own input example")
+    verdict.add("loads", True, f"by itself, in {ours.load:.1f} s, and unpickles nothing; answers its own input example")
     recorded_answers(verdict, ours, recorded(client, run, "classifier", posts))
     verdict.add(
         "latency", ours.latency <= section.latency, f"{ours.latency:.1f} ms a post (at most {section.latency:g})"
     )
     verdict.add("size", ours.size <= section.size, f"{ours.size:.1f} MB (at most {section.size:g})")
-    split = show.artifact(client, run, "split.json")
+    if not (split := show.artifact(client, run, "split.json")):
+        raise Stop(f"the run of version {version.version} has lost its split.json")
     said = f"trained on {split['corpus']['source']}"
     if sample := split["corpus"]["sample"]:
         said += f", which is for trying out ({'allowed' if allow_sample else '--allow-sample lets it pass'})"
@@ -225,7 +236,7 @@ def beats_baseline(verdict: Verdict, posts: TestPosts, ours: np.ndarray, baselin
 
 def unseen(verdict: Verdict, client: MlflowClient, run: Run) -> None:
     """Is none of the test posts, nor a near copy, among what it has learned from?"""
-    if (learned := learned_from(client, run)) is None:
+    if not (learned := learned_from(client, run)):
         verdict.add(
             "test posts unseen", False, "its run keeps no fingerprints of the posts it learned from; train it anew"
         )

@@ -23,6 +23,7 @@ from pipeline.lineage.store import told
 from pipeline.stage import Stop
 
 NAME = "history of {}"  # of the experiment, and of the run in it
+LONGEST = 6000  # characters of a parameter that MLflow keeps
 SETTLING = 30  # seconds within which a move that is recorded may still be on its way to the alias
 
 
@@ -74,13 +75,13 @@ def holder(client: MlflowClient, model: str, alias: str) -> str | None:
 
 
 def state(client: MlflowClient, model: str, alias: str) -> tuple[list[Move], str | None]:
-    """The alias' moves, oldest first, and the version that has it. Raises StoreError.
+    """The alias' moves by their numbers, and the version that has it. Raises StoreError.
 
-    Where the two do not agree, somebody has moved or deleted the alias by hand, and it is as it is.
+    Where the two do not agree, somebody has moved or deleted the alias by hand, or a move broke off: it is as it is.
     """
     while True:
         with store.locked("registry"):
-            made = [move for move in moves(client, model) if move.alias == alias]
+            made = sorted((m for m in moves(client, model) if m.alias == alias), key=lambda move: move.number)
             version = holder(client, model, alias)
         if not made or made[-1].after == version or _age(made[-1]) > SETTLING:
             return made, version
@@ -95,16 +96,29 @@ def _age(move: Move) -> float:
 def make(client: MlflowClient, model: str, move: Move) -> None:
     """Record the move, then make it. Raises Moved if another process made one of this number, and StoreError."""
     move = Move(**asdict(move) | {"who": _who(), "at": datetime.now(UTC).isoformat(timespec="milliseconds")})
-    name, value = f"{move.alias}.{move.number:04}", json.dumps(asdict(move))
-    with store.locked("registry"), runs.undisturbed(), told():
-        history = _open(client, model)
-        try:
-            client.log_param(history, name, value)
-        except MlflowException:
-            if client.get_run(history).data.params.get(name, value) != value:
-                raise Moved from None
+    name, value = f"{move.alias}.{move.number:04}", json.dumps(asdict(move), ensure_ascii=False)
+    if len(value) > LONGEST:  # of a longer one MLflow would keep a part, without a word
+        raise Stop(f"a move of {len(value):,} characters is more than MLflow keeps; shorten the reason")
+    with store.locked("registry"), runs.undisturbed():
+        with told():
+            history = _open(client, model)
+            is_first = _record(client, history, name, value)
+        if not is_first:
+            raise Moved
+        with told():
+            client.set_registered_model_alias(model, move.alias, move.after)
+
+
+def _record(client: MlflowClient, history: str, name: str, value: str) -> bool:
+    """Whether the move could be recorded: another one has this number otherwise."""
+    try:
+        client.log_param(history, name, value)
+    except MlflowException:
+        there = client.get_run(history).data.params.get(name)
+        if there is None:
             raise
-        client.set_registered_model_alias(model, move.alias, move.after)
+        return there == value  # it was told, and only the answer was lost
+    return True
 
 
 def _open(client: MlflowClient, model: str) -> str:
@@ -128,33 +142,44 @@ def _who() -> str:
     """Whoever MLflow knows, else git, else this machine."""
     if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
         return user
-    name, email = origin.git("config", "user.name"), origin.git("config", "user.email")
-    return f"{name} <{email}>" if name and email else name or getpass.getuser()
+    if name := origin.git("config", "user.name"):
+        return f"{name} <{origin.git('config', 'user.email')}>"
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"user {os.getuid()}"
 
 
-def previous(made: list[Move], version: str | None) -> str:
-    """The champion before this one, each rollback taking back one promotion. Raises Stop where there is none."""
+def before_now(made: list[Move], version: str | None) -> list[str]:
+    """The versions that had the alias before this one has it, the last of them first; each rollback takes one back."""
     stack: list[str] = []
-    for move in made:
-        if move.action == "promote":
-            stack.append(move.after)
-        while len(stack) > 1 and stack[-1] != move.after:
+
+    def go_back(number: str) -> None:
+        while stack and stack[-1] != number:
             stack.pop()
+
+    for move in made:
+        # Where it was moved to by other means is part of its way; a move that broke off is not.
+        if move.before in stack:
+            go_back(move.before)
+        elif move.before:
+            stack.append(move.before)
+        if move.action == "rollback":
+            go_back(move.after)
+        if stack[-1:] != [move.after]:
+            stack.append(move.after)
     while stack and stack[-1] == version:
         stack.pop()
-    if not stack:
-        raise Stop("there was no version before this one; nothing to go back to")
-    return stack[-1]
+    return stack[::-1]
 
 
-def by_hand(made: list[Move], aliases: Mapping[str, Any]) -> list[str]:
+def astray(made: list[Move], aliases: Mapping[str, Any]) -> list[str]:
     """Sentences on the aliases that are not where the last move left them."""
-    last = {move.alias: move.after for move in made}
+    last = {move.alias: move.after for move in sorted(made, key=lambda move: move.number)}
     now = {alias: str(version) for alias, version in aliases.items()}
     return [
-        f"{alias} was moved by other means: "
-        f"{'version ' + now[alias] if alias in now else 'no version'} has it, "
-        f"{'version ' + last[alias] if alias in last else 'none'} by the last move recorded"
+        f"{alias} is at {'version ' + now[alias] if alias in now else 'no version'}, and the last move recorded left "
+        f"it at {'version ' + last[alias] if alias in last else 'none'}: other means moved it, or that move broke off"
         for alias in sorted(last.keys() | now.keys())
         if last.get(alias) != now.get(alias)
     ]
@@ -181,5 +206,5 @@ def show(client: MlflowClient, model: str, made: list[Move]) -> None:
             aliases = client.get_registered_model(model).aliases
         except MlflowException:
             return
-    for sentence in by_hand(made, aliases):
+    for sentence in astray(made, aliases):
         print(f"note: {sentence}")

@@ -40,7 +40,8 @@ def promote(
         champion = versions.find(client, model, before) if before else None
         against = f"version {before}, the {alias}" if before else f"its baseline, as there is no {alias} yet"
         print(f"version {number} against {against}, on the test posts in {gate.TEST}\n")
-        judged_on = next((move.figures.get("posts_md5") for move in reversed(made) if move.after == before), None)
+        told = [move.figures for move in made if move.after == before and "posts_md5" in move.figures]
+        judged_on = told[-1]["posts_md5"] if told else None
         verdict = gate.judge(client, section, version, champion, judged_on, allow_sample, ask)
         show(verdict)
         if verdict.failed and not force:
@@ -89,12 +90,17 @@ def show(verdict: Verdict) -> None:
 def rollback(client: MlflowClient, section: Registry, alias: str, reason: str | None) -> bool:
     """Give the alias back to the version that had it before; gives whether it could. Raises Stop and StoreError."""
     made, now = history.state(client, section.model, alias)
-    before = history.previous(made, now)
-    version = versions.find(client, section.model, before)  # it can have been deleted
+    there = {str(version.version): version for version in versions.all_of(client, section.model)}
+    candidates = history.before_now(made, now)
+    for deleted in [number for number in candidates if number not in there]:
+        print(f"version {deleted} had it before, and is deleted")
+    before = next((number for number in candidates if number in there), None)
+    if not before:
+        raise Stop(f"no version that is still there was the {alias} before; nothing to go back to")
     try:
-        gate.ask(version)
+        gate.ask(there[before], test=False)
     except gate.Unfit as error:
-        raise Stop(f"version {before} had it before, but cannot be asked ({error})") from None
+        raise Stop(f"version {before} was the {alias} before, but cannot be asked ({error})") from None
     try:
         history.make(client, section.model, Move(alias, len(made) + 1, "rollback", now, before, reason=reason))
     except Moved:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ruamel.yaml import YAML
 from pipeline.lineage import key, origin, rebuild, runs, show
 from pipeline.lineage.store import told
 from pipeline.params import Registry
-from pipeline.registry import versions
+from pipeline.registry import gate, versions
 from pipeline.stage import Stop
 
 LOCK = "dvc.lock"
@@ -37,12 +38,13 @@ def reproduce(client: MlflowClient, section: Registry, version: ModelVersion) ->
         raise Stop(f"the commit {commit[:10]} of version {version.version} is gone from this repository; fetch it")
     if not (lock := show.file(client, run, f"{runs.FOLDER}/{LOCK}")):
         raise Stop(f"the run of version {version.version} keeps no {LOCK}, which tells what came out")
+    require_files(version, lock)
     with rebuild.checkout(commit) as folder:
         if not folder:
             raise Stop(f"git cannot check out the commit {commit[:10]} of version {version.version}")
         apply_patch(client, run, folder)
         (folder / LOCK).write_text(lock)
-        make(folder)
+        make(folder, lock)
         made = compare(lock, folder, run, section.tolerance)
     made |= {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": origin.processor()}
     with told():
@@ -57,14 +59,25 @@ def apply_patch(client: MlflowClient, run: Run, folder: Path) -> None:
     """What differed from the commit when the run was made, if anything did. Raises Stop."""
     if run.data.tags.get(origin.DIRTY) != "true":
         return
-    if not (patch := show.file(client, run, f"{runs.FOLDER}/{runs.PATCH}")):
+    if not (patch := show.data(client, run, f"{runs.FOLDER}/{runs.PATCH}")):
         raise Stop("the run was made with uncommitted changes, and its patch is gone")
-    done = subprocess.run(["git", "apply", "-"], cwd=folder, input=patch, capture_output=True, text=True)
+    done = subprocess.run(["git", "apply", "-"], cwd=folder, input=patch, capture_output=True)
     if done.returncode:
-        raise Stop(f"the run's patch does not apply to its commit: {done.stderr.strip().splitlines()[-1]}")
+        why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1]
+        raise Stop(f"the run's patch does not apply to its commit: {why}")
 
 
-def make(folder: Path) -> None:
+def require_files(version: ModelVersion, lock: str) -> None:
+    """Raises Stop where the version's files are not those that its run's dvc.lock names, or are gone; StoreError."""
+    made = outs(lock)
+    with tempfile.TemporaryDirectory(prefix="version-") as folder:
+        files = list(gate.download(version, Path(folder)).glob("artifacts/models/*"))
+        other = [file.name for file in files if made.get(f"models/{file.name}") != key.md5(file)]
+    if other or not files:
+        raise Stop(f"version {version.version} holds other files than its run made: {', '.join(other) or 'none'}")
+
+
+def make(folder: Path, lock: str) -> None:
     """Run all stages up to evaluate, nothing of it from DVC's cache but the posts, if it has them. Raises Stop."""
     dvc = [sys.executable, "-m", "dvc"]
     env = {name: value for name, value in os.environ.items() if name not in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME")}
@@ -73,29 +86,36 @@ def make(folder: Path) -> None:
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",  # its training is no run of anyone's
     }
     subprocess.run([*dvc, "checkout", "--quiet", "data/raw"], cwd=folder, env=env, capture_output=True)
-    if (folder / "data/raw/posts.parquet").exists():
-        # Where they came from may be gone, or have changed. These are the ones, by their digest.
-        subprocess.run([*dvc, "freeze", "--quiet", "fetch"], cwd=folder, env=env, capture_output=True)
-    command = [*dvc, "repro", "--force", "--no-run-cache", "evaluate"]
+    again = [*dvc, "repro", "--force", "--no-run-cache"]
+    if not (folder / "data/raw/posts.parquet").exists():
+        say([*again, "fetch"], folder, env)
+        if outs((folder / LOCK).read_text()).get("data/raw") != outs(lock)["data/raw"]:
+            raise Stop("the source's posts are no longer those that it was made of, nor has DVC's cache those")
+    # From here on the posts are the ones, by their digest, wherever they came from.
+    for name in ("source", "fetch"):
+        subprocess.run([*dvc, "freeze", "--quiet", name], cwd=folder, env=env, capture_output=True)
+    say([*again, "evaluate"], folder, env)
+
+
+def say(command: list[str], folder: Path, env: dict[str, str]) -> None:
+    """Run it, and print what the stages say, without what DVC says. Raises Stop when it fails."""
+    said = []
     with subprocess.Popen(
         command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        said = []
         for line in process.stdout or []:
-            said.append(line)
-            if not line.startswith(("Running stage", "> ", "Stage ", "Updating", "To ", "\t", "Use ", "\n")):
+            said.append(line.strip())
+            if line.strip() and not line.startswith(("Running stage", "> ", "Stage ", "Updating", "To ", "\t", "Use ")):
                 print(f"  {line}", end="")
     if process.returncode:
-        errors = [line.strip() for line in said if line.startswith("error:")] or said[-1:]
-        raise Stop(f"it cannot be made again: {errors[0].removeprefix('error: ').strip()}")
+        errors = [line for line in said if line.startswith("error:")] or [line for line in said if line][-1:]
+        raise Stop(f"it cannot be made again: {' '.join(errors).removeprefix('error: ')}")
 
 
 def compare(lock: str, folder: Path, run: Run, tolerance: float) -> dict[str, Any]:
     """The verdict: the same bytes, or figures within the tolerance, or neither."""
     before, after = outs(lock), outs((folder / LOCK).read_text())
-    if before.get("data/raw") != after.get("data/raw"):
-        raise Stop("the posts are not those that it was made of, and DVC's cache does not hold those; bring them back")
-    differ = sorted(path for path in (*key.MADE, WEIGHTS) if before.get(path) != after.get(path))
+    differ = sorted(path for path in (*key.MADE, WEIGHTS) if path not in before or before[path] != after.get(path))
     if not differ:
         return {"verdict": "identical", "said": f"all bytes of {WEIGHTS}, {key.MODEL} and the rest are the same"}
     figures = json.loads((folder / key.METRICS).read_text())["classifier"]

@@ -1,11 +1,11 @@
 """Ask a logged model as a server asks it: in a process of its own, with the code and the files that travel with it.
 
-    python -P score.py MODEL POSTS ANSWERS
+    python -P score.py MODEL ANSWERS [POSTS]
 
-MODEL is the folder of an MLflow model, POSTS a Parquet table with a column `text`. ANSWERS becomes an .npz file with
-the `labels`, the `probabilities` of each post `[posts, labels]`, the seconds it took to `load` the model, and the
-`latency` in milliseconds: the median of posts asked one by one. Imports nothing of this repository, as the model brings
-its own.
+MODEL is the folder of an MLflow model, POSTS a Parquet table with a column `text`; without it the model is asked its
+own input example alone. ANSWERS becomes an .npz file with the `labels`, the `probabilities` of each post
+`[posts, labels]`, the seconds it took to `load` the model, and the `latency` in milliseconds: the median of posts asked
+one by one. Imports nothing of this repository, as the model brings its own.
 """
 
 import statistics
@@ -20,7 +20,8 @@ ONE_BY_ONE = 100  # posts
 PROBABILITY = "probability_"
 
 
-def main(folder: str, posts: str, answers: str) -> None:
+def main(folder: str, answers: str, posts: str | None = None) -> None:
+    sys.addaudithook(refuse_pickle)
     started = time.perf_counter()
     model = mlflow.pyfunc.load_model(folder)
     load = time.perf_counter() - started
@@ -38,14 +39,21 @@ def main(folder: str, posts: str, answers: str) -> None:
             raise ValueError("the label it gives is not the most probable one")
         return probabilities
 
-    ask(model.metadata.load_input_example(folder))
-    texts = pd.read_parquet(posts, columns=["text"])
+    example = model.metadata.load_input_example(folder)
+    ask(example)
+    texts = pd.read_parquet(posts, columns=["text"]) if posts else example
     latency = []
     for row in range(min(ONE_BY_ONE, len(texts))):
         started = time.perf_counter()
         model.predict(texts[row : row + 1])
         latency.append(1000 * (time.perf_counter() - started))
     np.savez(answers, labels=labels, probabilities=ask(texts), load=load, latency=statistics.median(latency))
+
+
+def refuse_pickle(event: str, arguments: tuple) -> None:
+    """What is unpickled may run anything; a model that needs it is not fit to be handed on."""
+    if event == "pickle.find_class":
+        raise ValueError(f"it unpickles {'.'.join(map(str, arguments))}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Versions of the registered model, each made from the run of a result, with the model card and where it comes from."""
 
+import csv
+import io
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +13,14 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline.lineage import origin, runs, store
-from pipeline.lineage.show import artifact, digests
+from pipeline.lineage.show import artifact, digests, file
 from pipeline.lineage.store import told
-from pipeline.report import card
 from pipeline.stage import Stop
 
 CHAMPION = "champion"
 VERDICT = "reproduction"  # what `reproduce` found
+NUMBER = re.compile(r"[0-9]{1,9}")
+ALIAS = re.compile(r"(?!(?i:latest|v[0-9]+|[0-9]+)$)[A-Za-z0-9_-]{1,200}")
 FIGURES = ["test_accuracy", "test_macro_f1", "test_log_loss", "baseline_test_macro_f1", "test_posts"]
 ABOUT = "Versions are made, promoted and taken back by `python -m pipeline.registry`."
 
@@ -27,18 +31,20 @@ def register(client: MlflowClient, model: str, run: Run) -> tuple[ModelVersion, 
     if run.data.tags.get(runs.STATE) != "complete" or not digest:
         raise Stop(f"{name} is no finished run of a result that was evaluated; `dvc repro` makes one")
     with told():
-        if not (logged := runs.logged_models(client, run)):
-            raise Stop(f"{name} has no logged model any more; delete the run and let `dvc repro` make it again")
+        logged = runs.logged_models(client, run)
+        if not logged or not client.list_logged_model_artifacts(logged[0].model_id):
+            raise Stop(f"the files of the model of {name} are gone; delete the run, and `dvc repro` there logs it anew")
+    from pipeline.report import card  # here, as it takes a second that no other command need wait
+
     with store.locked("registry"):
         if there := of_result(client, model, digest):
             return there[0], False
         tags = lineage(run)
-        text = card.write(
-            model,
-            run.data.params,
-            tags | run.data.tags,
-            {name: artifact(client, run, name) for name in card.NEEDS},
-        )
+        split, figures = (artifact(client, run, name) for name in ("split.json", "metrics.json"))
+        predictions = list(csv.DictReader(io.StringIO(file(client, run, "classifier/predictions.csv") or "")))
+        if not (split and figures and predictions):
+            raise Stop(f"{name} has lost its reports; delete the run, and `dvc repro` there logs it anew")
+        text = card.write(model, run.data.params, run.data.tags | tags, split, figures, predictions)
         with told():
             try:
                 client.create_registered_model(model, description=ABOUT)
@@ -76,19 +82,27 @@ def all_of(client: MlflowClient, model: str) -> list[ModelVersion]:
         return sorted(client.search_model_versions(f"name = '{model}'"), key=lambda version: int(version.version))
 
 
+def require_alias(name: str) -> None:
+    """Raises Stop for what MLflow takes for no alias."""
+    if not ALIAS.fullmatch(name):
+        raise Stop(f"{name!r} is no alias: letters, digits, _ and -, neither `latest` nor like `v1`")
+
+
 def find(client: MlflowClient, model: str, which: str) -> ModelVersion:
     """A version by its number or alias. Raises Stop where there is none, and StoreError."""
     which = which.removeprefix("@")
+    if not NUMBER.fullmatch(which):
+        require_alias(which)
     try:
         with told():
-            if which.isdecimal():
+            if NUMBER.fullmatch(which):
                 return client.get_model_version(model, which)
             return client.get_model_version_by_alias(model, which)
     except store.StoreError as error:
         if "not found" not in str(error).lower():
             raise
     numbers = ", ".join(str(version.version) for version in all_of(client, model)) or "none"
-    what = f"version {which}" if which.isdecimal() else f"version with the alias {which}"
+    what = f"version {which}" if NUMBER.fullmatch(which) else f"version with the alias {which}"
     raise Stop(f"{model} has no {what}; versions there are: {numbers}")
 
 
@@ -138,5 +152,5 @@ def show(model: str, table: list[dict[str, Any]]) -> None:
         again = row["reproduction"]["verdict"] if row["reproduction"] else ""
         print(
             f"{row['version']:9}{', '.join(row['aliases']):18}{cells[0]:>9}{cells[1]:>10}{cells[2]:>13}  "
-            f"{row['corpus'][:21]:22}{commit:12}{again}".rstrip()
+            f"{(row['corpus'] or '-')[:21]:22}{commit:12}{again}".rstrip()
         )

@@ -1,16 +1,24 @@
 """The model card of a run (Mitchell et al. 2019): what the model is for, its data, its figures and its limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-NEEDS = ["split.json", "metrics.json", "classifier/classification_report.json"]
+from sklearn.metrics import precision_recall_fscore_support
+
 NAMES = {"classifier": "the classifier", "network": "its recurrent network alone", "baseline": "the linear baseline"}
 LONGEST = 5000  # characters that MLflow keeps of a description
+LABELS = 20  # that have a row of their own
 
 
-def write(model: str, params: Mapping[str, str], tags: Mapping[str, str], reports: Mapping[str, Any]) -> str:
-    """Markdown, of a run's parameters and tags, and of the reports that `NEEDS` names."""
-    split, figures, by_label = (reports[name] for name in NEEDS)
+def write(
+    model: str,
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+    split: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    predictions: Sequence[Mapping[str, str]],
+) -> str:
+    """Markdown, of a run's parameters and tags, its `split.json` and `metrics.json`, and its predictions by post."""
     corpus, posts = split["corpus"], split["posts"]
     labels = list(split["labels"]["train"])
     commit = tags.get("git.commit", "unknown")
@@ -21,7 +29,8 @@ def write(model: str, params: Mapping[str, str], tags: Mapping[str, str], report
     wide = ", its answer averaged with a linear model's" if params["train.wide"] == "True" else ""
     lines = [
         f"# {model}",
-        f"Which of {len(labels)} labels a text has: {', '.join(labels)}.",
+        f"Which of {len(labels)} labels a text has: {', '.join(labels[:LABELS])}"
+        f"{' …' if len(labels) > LABELS else ''}.",
         "## Intended use",
         f"Texts like those it has learned from: posts of {corpus['source']}. It always gives one of its labels, also "
         "to a text that has none of them; its probabilities tell how sure it is.",
@@ -30,7 +39,7 @@ def write(model: str, params: Mapping[str, str], tags: Mapping[str, str], report
         f"to learn from, {posts['validation']:,} to choose by, {posts['test']:,} to test on ({split['test']}); "
         f"{sum(split['duplicates_dropped'].values()):,} duplicates and near copies were dropped.",
         "## Training",
-        f"A {network} on tokens (`{params['vectorize.tokenizer']}`, the first {params['vectorize.max_tokens']} of a "
+        f"{network} on tokens (`{params['vectorize.tokenizer']}`, the first {params['vectorize.max_tokens']} of a "
         f"text){wide}. Seed {params['train.seed']}.",
         "## Figures",
         f"On the {figures['posts']:,} test posts, which nothing was chosen by:",
@@ -38,10 +47,8 @@ def write(model: str, params: Mapping[str, str], tags: Mapping[str, str], report
             [name, *(f"{figures[which][figure]:.4f}" for figure in ("accuracy", "macro_f1", "log_loss"))]
             for which, name in NAMES.items() if which in figures
         ]),
-        table(["label", "precision", "recall", "F1", "posts"], [
-            [label, *(f"{by_label[label][figure]:.3f}" for figure in ("precision", "recall", "f1-score")),
-             f"{by_label[label]['support']:,.0f}"] for label in labels
-        ]),
+        *([f"The {LABELS} labels with the lowest F1:"] if len(labels) > LABELS else []),
+        table(["label", "precision", "recall", "F1", "posts"], by_label(labels, predictions)),
         "## Limits",
         *(["- **The corpus is a sample for trying out; these figures say nothing of real posts.**"] if corpus["sample"]
           else []),
@@ -52,6 +59,17 @@ def write(model: str, params: Mapping[str, str], tags: Mapping[str, str], report
     ]  # fmt: skip
     text = "\n\n".join(lines) + "\n"
     return text if len(text) <= LONGEST else text[: LONGEST - 2] + "…\n"
+
+
+def by_label(labels: list[str], predictions: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    """A row per label, in order; of more labels than `LABELS` those with the lowest F1, that one first."""
+    actual, predicted = ([row[name] for row in predictions] for name in ("actual", "predicted"))
+    # Not from scikit-learn's report, where a label named `accuracy` is lost among the averages.
+    figures = precision_recall_fscore_support(actual, predicted, labels=labels, zero_division=0)
+    rows = list(zip(labels, *figures, strict=True))
+    if len(rows) > LABELS:
+        rows = sorted(rows, key=lambda row: row[3])[:LABELS]
+    return [[label, *(f"{figure:.3f}" for figure in of_label), f"{count:,}"] for label, *of_label, count in rows]
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -39,9 +39,9 @@ def f1_difference(
     """
     kinds = (actual * labels + predicted) * labels + other
     there, counts = np.unique(kinds, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(kinds), counts / len(kinds), RESAMPLES)
+    drawn = np.random.default_rng(seed).multinomial(len(kinds), counts / len(kinds), RESAMPLES).astype(np.float32)
     is_label = {
-        name: np.equal.outer(index, np.arange(labels))
+        name: np.equal.outer(index, np.arange(labels)).astype(np.float32)  # exact up to 2^24 posts
         for name, index in (
             ("actual", there // labels**2),
             ("one", there // labels % labels),
@@ -51,8 +51,8 @@ def f1_difference(
 
     def macro_f1(answer: np.ndarray) -> np.ndarray:
         """`[RESAMPLES]` of one model's answers `[kinds, labels]`."""
-        both = drawn @ (is_label["actual"] & answer)
-        either = drawn @ (is_label["actual"].astype(int) + answer)
+        both = drawn @ (is_label["actual"] * answer)
+        either = drawn @ (is_label["actual"] + answer)
         return np.divide(2 * both, either, out=np.zeros(both.shape), where=either > 0).mean(axis=1)
 
     difference = macro_f1(is_label["one"]) - macro_f1(is_label["other"])

@@ -1,5 +1,6 @@
 """Tables: what is written is read again, in batches."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,6 +42,40 @@ def test_rows_are_asked_for_only_as_they_are_written(tmp_path: Path) -> None:
     tables.write(tmp_path / "t.parquet", tables.SPLIT, rows())
 
     assert ahead[-1] > ahead[0]  # the first batch was on disk before the last row was made
+
+
+def test_rows_have_the_schemas_columns_in_its_order_beyond_a_batch(tmp_path: Path) -> None:
+    names = [str(number) for number in range(tables.BATCH + 1)]
+    rows = ({"id": name, "text": f"text {name}", "label": "a", "fingerprint": name.encode()} for name in names)
+    tables.write(tmp_path / "t.parquet", tables.SPLIT, rows)
+    reversed_order = pa.schema([tables.LEARNED.field(name) for name in ("fingerprint", "id")])
+
+    assert [*tables.rows(tmp_path / "t.parquet", tables.LEARNED)] == [(name, name.encode()) for name in names]
+    assert next(tables.rows(tmp_path / "t.parquet", reversed_order)) == (b"0", "0")
+
+
+def test_an_empty_table_has_no_rows(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", tables.LEARNED, [])
+
+    assert [*tables.rows(tmp_path / "t.parquet", tables.LEARNED)] == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda path: tables.column(path, "id"),
+        lambda path: list(tables.rows(path, tables.LEARNED)),
+        lambda path: list(tables.read(path, ["id"])),
+        tables.parquet,
+    ],
+    ids=["column", "rows", "read", "parquet"],
+)
+def test_a_missing_file_is_named(tmp_path: Path, ask: Callable[[Path], object]) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        ask(tmp_path / "missing.parquet")
+
+    # The sentence that a stage ends with is made of it.
+    assert str(error.value.filename) == str(tmp_path / "missing.parquet")
 
 
 def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:

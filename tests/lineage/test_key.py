@@ -26,6 +26,13 @@ def test_it_stays_where_the_same_posts_come_from_elsewhere_or_the_run_goes_elsew
     assert result_key(set_params(**section)) == result_key(everything)
 
 
+@pytest.mark.parametrize("section", [{"model": "another"}, {"level": 0.01, "latency": 5.0, "tolerance": 0.0}])
+def test_it_stays_where_more_is_asked_of_a_model_afterwards(
+    everything: params.Params, set_params: Callable, section: dict
+) -> None:
+    assert result_key(set_params(registry=section)) == result_key(everything)
+
+
 def test_it_changes_with_the_posts(everything: params.Params) -> None:
     before = result_key(everything)
     split = json.loads(Path("reports/split.json").read_text())

@@ -95,17 +95,20 @@ def test_onnx_gives_the_probabilities_of_keras(
     assert expected.std(axis=0).max() > 0.005  # the posts do differ
 
 
+@pytest.fixture(scope="module", params=[2, 3], ids=lambda labels: f"{labels} labels")
+def both(request: pytest.FixtureRequest, random_network: Callable, small: Callable) -> tuple[keras.Model, bytes]:
+    """A network in Keras and in ONNX."""
+    model = random_network(small(), labels=request.param)
+    made = export.to_onnx(export.weights_of(model), 0, None, LABELS[: request.param], {}, small())
+    return model, made.SerializeToString()
+
+
 @pytest.mark.parametrize("lengths", [[1], [40], [1, 1, 1], [7, 1, 40, 2, 39], list(range(1, 65))])
-@pytest.mark.parametrize("labels", [2, 3])
-def test_onnx_takes_batches_of_any_shape(
-    random_network: Callable, small: Callable, lengths: list[int], labels: int
-) -> None:
-    model = random_network(small(), labels=labels)
+def test_onnx_takes_batches_of_any_shape(both: tuple[keras.Model, bytes], lengths: list[int]) -> None:
+    in_keras, in_onnx = both
     inputs = posts_of(lengths)
 
-    made = export.to_onnx(export.weights_of(model), 0, None, LABELS[:labels], {}, small())
-
-    np.testing.assert_allclose(ask_onnx(made.SerializeToString(), inputs), model.predict_on_batch(inputs), atol=1e-5)
+    np.testing.assert_allclose(ask_onnx(in_onnx, inputs), in_keras.predict_on_batch(inputs), atol=1e-5)
 
 
 def test_a_network_without_a_mask_takes_posts_of_its_width_alone(random_network: Callable, small: Callable) -> None:

@@ -18,42 +18,39 @@ NETWORKS = [
     kind | {"pooling": pooling, "bidirectional": bool(place % 2), "layers": 1 + place % 3 // 2}
     for place, (kind, pooling) in enumerate(product(KINDS, POOLINGS))
 ]
-each_network = pytest.mark.parametrize("made", NETWORKS, ids=lambda made: "-".join(map(str, made.values())))
 
 
-@each_network
-def test_probabilities_are_a_row_per_post_that_sums_to_one(
-    random_network: Callable, small: Callable, made: dict
-) -> None:
-    probabilities = random_network(small(**made)).predict_on_batch(IDS)
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda made: "-".join(map(str, made.values())))
+def made(request: pytest.FixtureRequest) -> dict:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(random_network: Callable, small: Callable, made: dict) -> keras.Model:
+    """A network with random weights, one for all the tests that only ask it: it takes longer to make than to ask."""
+    return random_network(small(**made))
+
+
+def test_probabilities_are_a_row_per_post_that_sums_to_one(model: keras.Model) -> None:
+    probabilities = model.predict_on_batch(IDS)
 
     assert probabilities.shape == (3, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
-@each_network
-def test_padding_a_batch_further_changes_nothing(random_network: Callable, small: Callable, made: dict) -> None:
-    model = random_network(small(**made))
-
+def test_padding_a_batch_further_changes_nothing(model: keras.Model) -> None:
     padded = model.predict_on_batch(np.pad(IDS, ((0, 0), (0, 30))))
 
     np.testing.assert_allclose(padded, model.predict_on_batch(IDS), atol=1e-6)
 
 
-@each_network
-def test_a_post_alone_gets_what_it_gets_beside_longer_ones(
-    random_network: Callable, small: Callable, made: dict
-) -> None:
-    model = random_network(small(**made))
-
+def test_a_post_alone_gets_what_it_gets_beside_longer_ones(model: keras.Model) -> None:
     alone = [model.predict_on_batch(row[None, row > 0])[0] for row in IDS]
 
     np.testing.assert_allclose(alone, model.predict_on_batch(IDS), atol=1e-6)
 
 
-@each_network
-def test_every_token_counts_and_so_does_their_order(random_network: Callable, small: Callable, made: dict) -> None:
-    model = random_network(small(**made))
+def test_every_token_counts_and_so_does_their_order(model: keras.Model) -> None:
     post = IDS[:1]
     changed = np.repeat(post, 5, axis=0)
     np.fill_diagonal(changed, 19)
@@ -64,12 +61,10 @@ def test_every_token_counts_and_so_does_their_order(random_network: Callable, sm
     assert np.abs(model.predict_on_batch(post[:, ::-1]) - given).max() > 1e-3
 
 
-@each_network
 def test_without_the_mask_padding_is_read(random_network: Callable, small: Callable, made: dict) -> None:
-    narrow, wide = (
-        random_network(small(**made, mask=False), width=width).predict_on_batch(np.pad(IDS, ((0, 0), (0, width - 5))))
-        for width in (5, 12)
-    )
+    model = random_network(small(**made, mask=False))
+
+    narrow, wide = (model.predict_on_batch(np.pad(IDS, ((0, 0), (0, width - 5)))) for width in (5, 12))
 
     # Not for every post: a maximum may lie among the tokens.
     assert np.abs(narrow - wide).max() > 1e-3
@@ -164,18 +159,24 @@ def inputs_of(length: int = 40) -> dict[str, np.ndarray]:
     return {"ids": rng.integers(1, 50, (8, length)).astype(np.int32), "evidence": said}
 
 
+@pytest.fixture(scope="module", params=["gru", "lstm", "rnn"])
+def without_dropout(request: pytest.FixtureRequest, random_network: Callable, small: Callable) -> tuple:
+    """A cell, and what its network says while training where nothing is left out."""
+    model = random_network(small(**NONE, cell=request.param), evidence=4)
+    return request.param, model(inputs_of(12), training=True).numpy()
+
+
 @pytest.mark.parametrize("name", DROPOUTS)
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_dropout_does_something_while_training_and_nothing_at_inference(
-    random_network: Callable, small: Callable, name: str, cell: str
+    random_network: Callable, small: Callable, without_dropout: tuple, name: str
 ) -> None:
+    cell, plain = without_dropout
     keras.utils.set_random_seed(1)
-    plain = random_network(small(**NONE, cell=cell), evidence=4)(inputs_of(), training=True).numpy()
     model = random_network(small(**NONE | {name: 0.5}, cell=cell), evidence=4)
 
-    first, second = (model(inputs_of(), training=True).numpy() for _ in range(2))
+    first, second = (model(inputs_of(12), training=True).numpy() for _ in range(2))
 
-    np.testing.assert_allclose(model(inputs_of(), training=False), plain, atol=1e-6)
+    np.testing.assert_allclose(model(inputs_of(12), training=False), plain, atol=1e-6)
     for one, other in ((first, plain), (second, plain), (first, second)):
         assert np.abs(one - other).max() > 1e-3
 

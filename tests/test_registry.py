@@ -1,0 +1,394 @@
+"""The story of a model, told by commands: registered, promoted, refused, better, taken back, made again, handed on."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import mlflow
+import pytest
+import requests
+from mlflow import MlflowClient
+
+from pipeline import stage
+from pipeline.corpus import tables
+from pipeline.registry import __main__ as commands
+from tests.repository import change_params, commit, environment, fresh_copy, run, store
+from tests.servers import free_port, wait_until
+
+MODEL = "text-classification"
+# A baseline that can hardly tell anything, so that a small network is better than it on 120 posts, and a better one
+# than that.
+WEAK = {
+    "fetch": {"sample_posts": 480},
+    "baseline": {"ngrams": 1, "min_posts": 250, "character_min_posts": 300},
+    "train": {"seed": 2, "wide": False, "ngrams": 1, "character_ngrams": False, "epochs": 2},
+}
+SLIGHTLY_DIFFERENT = {"train": {"epochs": 1}}
+BETTER = {
+    "train": {"ngrams": 3, "character_ngrams": True, "epochs": 8, "patience": 8, "label_smoothing": 0.0}
+    | dict.fromkeys(["embedding_dropout", "ngram_dropout", "dropout"], 0.0)
+}
+# The tutorial's mistake: what is learned from are the test posts.
+MISTAKE = ('rows(SPLIT / f"{role}.parquet"', 'rows(SPLIT / "test.parquet"')
+
+
+def registry(repository: Path, *arguments: str, code: int = 0, **environment: str) -> str:
+    """What a command says that ends with `code`: in this process, as each of its own would import for seconds."""
+    said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    ended: object = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        patch.chdir(repository)
+        patch.setattr(sys, "argv", ["registry", *arguments])
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+            patch.delenv(name, raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            stage.run(commands.main, code=2)
+        except SystemExit as end:
+            ended = end.code
+        finally:
+            mlflow.set_tracking_uri("")
+    said.seek(0)
+    text = said.read()
+    assert ended == code, text
+    return text
+
+
+def asked(repository: Path, *arguments: str):
+    return json.loads(registry(repository, *arguments, "--json"))
+
+
+def champion(repository: Path) -> str | None:
+    (holder,) = [row["version"] for row in asked(repository, "list") if "champion" in row["aliases"]] or [None]
+    return holder
+
+
+def failed(said: str) -> list[str]:
+    return re.findall(r"^  FAIL  (.{18})", said, re.MULTILINE)
+
+
+def train(repository: Path, name: str, changes: dict[str, dict]) -> None:
+    change_params(repository, changes)
+    run(repository, "dvc", "repro")
+    commit(repository, name)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with three results, each a commit: A, B and C."""
+    folder = fresh_copy(tmp_path_factory.mktemp("registry"))
+    train(folder, "A", WEAK)
+    train(folder, "B", SLIGHTLY_DIFFERENT)
+    train(folder, "C", BETTER)
+    return folder
+
+
+def test_before_anything_is_registered_each_command_says_so(repository: Path) -> None:
+    assert "has no version yet" in registry(repository, "list")
+    assert asked(repository, "list") == []
+    assert "no alias of text-classification was moved yet" in registry(repository, "history")
+    for arguments in (["promote"], ["promote", "1"], ["rollback"], ["reproduce"], ["export", "1", "there"]):
+        said = registry(repository, *arguments, code=2)
+        assert re.fullmatch("error: [^\n]+\n", said), said
+    assert asked(repository, "list") == []
+
+
+def test_a_result_is_registered_once_with_its_card_and_where_it_comes_from(repository: Path) -> None:
+    for revision, number in (("HEAD~2", "1"), ("HEAD~1", "2"), ("HEAD~2", "1")):
+        assert registry(repository, "register", revision).startswith(f"{MODEL}: version {number}")
+
+    assert [row["version"] for row in asked(repository, "list")] == ["1", "2"]
+    version = MlflowClient(store(repository)).get_model_version(MODEL, "1")
+    assert str(version.description).startswith(f"# {MODEL}\n")
+    assert "say nothing of real posts" in str(version.description)
+    assert version.tags["git.commit"] == run(repository, "git", "rev-parse", "HEAD~3").strip()
+    assert set(version.tags) >= {"result.digest", "corpus.digest", "data.train", "data.test", "test_macro_f1"}
+
+
+def test_the_first_is_judged_against_its_baseline_and_not_promoted_if_it_was_made_of_the_sample(
+    repository: Path,
+) -> None:
+    said = registry(repository, "promote", "1", code=1)
+
+    assert "against its baseline, as there is no champion yet" in said
+    assert [name.strip() for name in failed(said)] == ["real posts"]
+    assert "refused: version 1 is not promoted; there is no champion yet" in said
+    assert champion(repository) is None
+    assert asked(repository, "history") == []
+
+
+def test_the_first_becomes_champion(repository: Path) -> None:
+    said = registry(repository, "promote", "1", "--allow-sample")
+
+    assert failed(said) == []
+    assert said.endswith("version 1 is the champion now\n")
+    assert champion(repository) == "1"
+    assert registry(repository, "promote", "1", "--allow-sample") == "version 1 is the champion already\n"
+    assert len(asked(repository, "history")) == 1
+
+
+def test_one_that_is_no_better_is_refused_with_figures(repository: Path) -> None:
+    said = registry(repository, "promote", "2", "--allow-sample", code=1)
+
+    assert "better" in [name.strip() for name in failed(said)]
+    assert re.search(r"FAIL  better +macro F1 0\.\d{4}, the champion's 0\.\d{4}: [+-]0\.\d{4}, 95% interval", said)
+    assert "version 1 stays the champion" in said
+    assert champion(repository) == "1"
+    assert len(asked(repository, "history")) == 1
+
+
+def test_a_better_one_is_promoted(repository: Path) -> None:
+    registry(repository, "register")  # the workspace's result
+
+    said = registry(repository, "promote", "--allow-sample")
+
+    assert failed(said) == []
+    assert "the champion was judged on these" in said
+    assert champion(repository) == "3"
+
+
+def test_what_was_promoted_is_served_and_gives_what_predict_gives(repository: Path) -> None:
+    texts = ["how do i sort a dict by value", "undefined is not a function"]
+    port = free_port()
+    command = ["mlflow", "models", "serve", "-m", f"models:/{MODEL}@champion", "--env-manager", "local"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    env = environment() | {"MLFLOW_TRACKING_URI": f"sqlite:///{repository}/mlflow.db"}
+    url = f"http://127.0.0.1:{port}"
+    # Not from the repository's folder: its code is not the model's.
+    with subprocess.Popen(command, cwd=repository.parent, env=env, start_new_session=True) as process:
+        try:
+            wait_until(lambda: answers(f"{url}/ping"), process, "the model's server", 60)
+            asked = {"dataframe_records": [{"text": text} for text in texts]}
+            served = requests.post(f"{url}/invocations", json=asked, timeout=30).json()["predictions"]
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+    said = run(repository, "python", "-m", "pipeline.predict", "--json", *texts).splitlines()
+
+    for answer, line in zip(served, map(json.loads, said), strict=True):
+        assert answer["label"] == line["label"]
+        for label, probability in line["probabilities"].items():
+            assert answer[f"probability_{label}"] == pytest.approx(probability, abs=1e-6)
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_model_that_learned_from_the_test_posts_is_refused_for_that(repository: Path) -> None:
+    vectorize = repository / "pipeline/vectorize.py"
+    right = vectorize.read_text()
+    assert right.count(MISTAKE[0]) == 1
+    vectorize.write_text(right.replace(*MISTAKE))
+    run(repository, "dvc", "repro")
+    registry(repository, "register")
+
+    # By an alias that no version has yet: of all that is asked of the first one, it passes the rest.
+    said = registry(repository, "promote", "--allow-sample", "--alias", "cheat", code=1)
+
+    assert [name.strip() for name in failed(said)] == ["test posts unseen"]
+    assert re.search(r"120 of 120 are nearly like posts it has\s+learned from", said)
+    assert "refused: version 4 is not promoted; there is no cheat yet" in said
+    run(repository, "git", "checkout", "--", ".")
+    run(repository, "dvc", "checkout")
+
+
+def test_a_champion_that_was_judged_on_other_posts_is_judged_anew(repository: Path) -> None:
+    """The workspace has other test posts than any version was judged on."""
+    test = repository / "data/split/test.parquet"
+    kept = test.read_bytes()
+    test.unlink()  # it may be a link into DVC's cache
+    test.write_bytes(kept)
+    rows = list(tables.rows(test, tables.SPLIT))[1:]
+    tables.write(test, tables.SPLIT, (dict(zip(tables.SPLIT.names, row, strict=True)) for row in rows))
+
+    said = registry(repository, "promote", "2", "--allow-sample", code=1)
+
+    assert re.search(r"the champion was judged on others \(md5 \w{8}\); both were judged anew on these", said)
+    assert "of 119 posts" in said
+    assert {"beats its baseline", "recorded answers"} <= {name.strip() for name in failed(said)}
+    test.write_bytes(kept)
+
+
+def test_force_overrides_and_is_recorded_as_such_and_rollback_takes_it_back(repository: Path) -> None:
+    assert "--force needs --reason" in registry(repository, "promote", "2", "--force", code=2)
+    registry(repository, "promote", "2", "--allow-sample", "--force", "--reason", "a demonstration")
+    assert champion(repository) == "2"
+
+    said = registry(repository, "rollback", "--reason", "it was one")
+
+    assert said == "version 3 is the champion again, after version 2\n"
+    assert champion(repository) == "3"
+    moves = asked(repository, "history")
+    assert [(move["action"], move["before"], move["after"], move["forced"]) for move in moves] == [
+        ("promote", None, "1", False),
+        ("promote", "1", "3", False),
+        ("promote", "3", "2", True),
+        ("rollback", "2", "3", False),
+    ]
+    assert [move["reason"] for move in moves] == [None, None, "a demonstration", "it was one"]
+    assert moves[2]["failed"]
+    assert all(move["who"] and move["at"] for move in moves)
+    for line in ("none -> 1, promote", "1 -> 3, promote", "3 -> 2, promote, against the verdict", "2 -> 3, rollback"):
+        assert f"champion: {line}" in registry(repository, "history")
+
+
+def test_two_promotions_at_once_are_both_recorded_one_after_the_other(repository: Path) -> None:
+    """Both are forced: the later one must see who came first, and be judged against it."""
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.registry",
+        "promote",
+        "--alias",
+        "staging",
+        "--force",
+        "--reason",
+        "race",
+    ]
+    both = [
+        subprocess.Popen([*command, version], cwd=repository, env=environment(), stdout=subprocess.PIPE, text=True)
+        for version in ("1", "2")
+    ]
+    said = [process.communicate(timeout=120)[0] for process in both]
+
+    assert [process.returncode for process in both] == [0, 0], "\n".join(said)
+    first, second = [move for move in asked(repository, "history") if move["alias"] == "staging"]
+    assert (first["before"], first["number"], second["before"], second["number"]) == (None, 1, first["after"], 2)
+    assert {first["after"], second["after"]} == {"1", "2"}
+    (loser,) = [text for text in said if "meanwhile another version became the staging" in text]
+    assert f"against version {first['after']}, the staging" in loser
+    holders = [row["version"] for row in asked(repository, "list") if "staging" in row["aliases"]]
+    assert holders == [second["after"]]
+
+
+def test_history_survives_the_loss_of_an_alias_and_rollback_brings_it_back(repository: Path) -> None:
+    before = asked(repository, "history")
+    MlflowClient(store(repository)).delete_registered_model_alias(MODEL, "champion")
+
+    assert asked(repository, "history") == before
+    assert "note: champion is at no version, and the last move recorded left it at version 3" in registry(
+        repository, "history"
+    )
+
+    registry(repository, "rollback")
+
+    assert champion(repository) == "3"
+    assert asked(repository, "history")[:-1] == before
+
+
+def test_versions_are_compared(repository: Path) -> None:
+    compared = asked(repository, "compare", "1", "@champion")
+
+    assert compared["parameters"]["train.ngrams"] == ["1", "3"]
+    assert compared["figures"]["test_macro_f1"][0] < compared["figures"]["test_macro_f1"][1]
+    assert compared["paired"]["posts"] == 120
+    assert "only B" in registry(repository, "compare", "1", "champion")
+
+
+def test_the_champion_is_made_again_to_the_byte(repository: Path) -> None:
+    runs = len(MlflowClient(store(repository)).search_runs(["1"]))
+
+    said = run(repository, "python", "-m", "pipeline.registry", "reproduce")
+
+    assert "version 3: identical; all bytes of models/weights.safetensors" in said
+    (row,) = [row for row in asked(repository, "list") if row["version"] == "3"]
+    assert row["reproduction"]["verdict"] == "identical"
+    assert len(MlflowClient(store(repository)).search_runs(["1"])) == runs
+    assert run(repository, "git", "status", "--porcelain") == ""
+
+
+def test_what_another_team_needs_is_written_and_works_there(repository: Path, tmp_path: Path) -> None:
+    registry(repository, "export", "champion", str(tmp_path / "handed/on"))
+
+    handed = tmp_path / "handed/on"
+    assert {path.name for path in handed.iterdir()} == {"README.md", "example.py", "lineage.json", "model", "reports"}
+    assert (handed / "reports/classifier/classification_report.txt").exists()
+    assert len((handed / "example.py").read_text().splitlines()) <= 10
+    said = run(tmp_path, sys.executable, "-P", "-W", "ignore", str(handed / "example.py"))
+    best = json.loads(run(repository, "python", "-m", "pipeline.predict", "--json", "how do i sort a dict by value"))
+    assert said.splitlines()[-1].split()[0] == best["label"]
+    assert "holds something already" in registry(repository, "export", "3", str(handed), code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["register", "nobody"], "nobody is no run, model version, commit or experiment"),
+        (["promote", "99"], "has no version 99; versions there are: 1, 2, 3, 4"),
+        (["promote", "nobody"], "has no version with the alias nobody"),
+        (["compare", "1", "99"], "has no version 99"),
+        (["rollback", "--alias", "nobody"], "no version that is still there was the nobody before"),
+        (["reproduce", "99"], "has no version 99"),
+        (["export", "99", "there"], "has no version 99"),
+        (["promote", "1", "--alias", "not/an alias", "--allow-sample"], "is no alias: letters, digits, _ and -"),
+        (["promote", "1", "--alias", "latest", "--force", "--reason", "x"], "is no alias: letters, digits, _ and -"),
+        (["promote", "9" * 20], "is no alias"),
+    ],
+)
+def test_bad_input_is_said_in_a_sentence_and_changes_nothing(
+    repository: Path, arguments: list[str], sentence: str
+) -> None:
+    before = asked(repository, "list"), asked(repository, "history")
+
+    said = registry(repository, *arguments, code=2)
+
+    assert said.splitlines()[-1].startswith("error: ")
+    assert sentence in said
+    assert (asked(repository, "list"), asked(repository, "history")) == before
+
+
+def test_a_registry_that_cannot_be_reached_is_said_in_a_sentence(repository: Path) -> None:
+    nobody = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+
+    said = registry(repository, "list", code=2, **nobody)
+
+    assert re.fullmatch(r"error: MLflow could not be asked or told \(.*\); see to the store .*\n", said)
+
+
+def test_posts_of_other_labels_are_no_posts_to_judge_by(repository: Path) -> None:
+    test = repository / "data/split/test.parquet"
+    kept = test.read_bytes()
+    test.unlink()
+    rows = [{"id": "a", "text": "a banana", "label": "fruit", "fingerprint": b""}]
+    tables.write(test, tables.SPLIT, rows)
+
+    said = registry(repository, "promote", "2", "--allow-sample", code=2)
+
+    assert "the labels of the test posts in data/split/test.parquet are fruit" in said
+    assert champion(repository) == "3"
+    test.write_bytes(kept)
+
+
+def test_a_version_whose_files_are_gone_is_neither_promoted_nor_exported_nor_put_back(
+    repository: Path, tmp_path: Path
+) -> None:
+    model = Path(MlflowClient(store(repository)).get_model_version_download_uri(MODEL, "1").removeprefix("file://"))
+    away = shutil.move(model, tmp_path / "away")
+
+    for arguments in (["promote", "1", "--allow-sample"], ["export", "1", str(tmp_path / "there")]):
+        assert "the files of version 1" in registry(repository, *arguments, code=2)
+
+    assert champion(repository) == "3"
+    assert not (tmp_path / "there").exists()
+    shutil.move(away, model)
+
+
+def test_a_commit_that_is_gone_is_said_in_a_sentence(repository: Path, tmp_path: Path) -> None:
+    """In a clone that is as new as the last commit, with the same store."""
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", "--depth", "1", f"file://{repository}", str(clone))
+
+    said = registry(clone, "reproduce", "1", code=2, MLFLOW_TRACKING_URI=store(repository))
+
+    assert re.search("the commit [0-9a-f]{10} of version 1 is gone from this repository; fetch it", said)
