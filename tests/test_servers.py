@@ -18,8 +18,11 @@ from ruamel.yaml import YAML
 from pipeline import params
 from pipeline.lineage.runs import log_inputs
 from pipeline.lineage.show import data_sets
+from pipeline.registry import history
+from pipeline.registry.history import Move
 from tests import repository as repositories
 from tests import test_track
+from tests.challenge import challenge
 from tests.repository import change_params, fresh_copy, run
 from tests.servers import PASSWORD, USER, Server, as_user, at, free_port, postgresql, without_mlflow
 
@@ -176,6 +179,21 @@ def test_one_data_set_told_by_many_at_once_is_told_of_each_run(server: Server) -
 
     told = [[each.dataset.digest for each in data_sets(client.get_run(id))] for id in ids]
     assert told == [[f"digest {number // 8}"] for number in range(len(ids))]
+
+
+def test_of_many_machines_that_promote_at_once_one_does(server: Server, tmp_path: Path) -> None:
+    client = MlflowClient(server.uri)
+    client.create_registered_model("contested")
+    for _ in range(5):
+        client.create_model_version("contested", "s3://nowhere/model", await_creation_for=0)
+    history.make(client, "contested", Move("champion", 1, "promote", None, "1"))
+
+    said = challenge("contested", ["2", "3", "4", "5"], tmp_path, server.client)
+
+    assert sorted(said) == ["promoted", "too late", "too late", "too late"]
+    winner = str(said.index("promoted") + 2)
+    assert history.holder(client, "contested", "champion") == winner
+    assert [move.after for move in history.moves(client, "contested")] == ["1", winner]
 
 
 def test_a_model_logged_with_the_password_is_loaded_with_it_and_answers(

@@ -128,7 +128,7 @@ def test_with_very_many_labels_it_is_no_longer_than_mlflow_keeps(labels: int) ->
     assert len(table(text, "label")) == card.LABELS
     assert "## How to make it again" in text
     assert text.startswith(f"# answers\n\nWhich of {labels} labels a text has: label 0 of many, ")
-    assert text.endswith("…\n")
+    assert " … " not in text.partition("## Intended use")[2]
 
 
 def test_a_card_that_fits_is_not_cut() -> None:

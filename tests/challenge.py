@@ -1,0 +1,40 @@
+"""Several processes that make the same move of an alias at once, each as on a machine of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.repository import ROOT, environment
+
+# The second move of the champion, from version 1; it is made when all are ready.
+MOVE = """
+import sys, time
+from pathlib import Path
+from pipeline.lineage import store
+from pipeline.registry.history import Move, Moved, make
+client, _ = store.connect("tests")
+model, after = sys.argv[1:]
+Path("ready").touch()
+while not all(folder.joinpath("ready").exists() for folder in Path("..").glob("machine-*")):
+    time.sleep(0.01)
+try:
+    make(client, model, Move("champion", 2, "promote", "1", after))
+    print("promoted")
+except Moved:
+    print("too late")
+"""
+
+
+def challenge(model: str, versions: list[str], folder: Path, client: dict[str, str]) -> list[str]:
+    """What each said: `promoted` or `too late`. No lock of this machine keeps one of them from another."""
+    machines = [folder / f"machine-{version}" for version in versions]
+    for machine in machines:
+        machine.mkdir()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MOVE, model, version], cwd=machine, text=True, stdout=subprocess.PIPE,
+            env=environment() | {"PYTHONPATH": str(ROOT)} | client,
+        )
+        for machine, version in zip(machines, versions, strict=True)
+    ]  # fmt: skip
+    return [process.communicate(timeout=120)[0].strip() for process in processes]

@@ -1,0 +1,77 @@
+"""The verdict on a model that was made again: the same bytes, or figures that are near enough, or neither."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow.entities import LifecycleStage, Metric, Run, RunData, RunInfo, RunStatus
+from ruamel.yaml import YAML
+
+from pipeline.lineage import key
+from pipeline.registry import reproduce
+
+RUN = Run(
+    RunInfo("0" * 32, "1", "user", RunStatus.to_string(RunStatus.FINISHED), 0, 0, LifecycleStage.ACTIVE),
+    RunData([Metric("test_accuracy", 0.9, 0, 0), Metric("test_macro_f1", 0.8, 0, 0)]),
+)
+PATHS = [*key.MADE, reproduce.WEIGHTS]
+
+
+def lock(paths: list[str], **changed: str) -> str:
+    outs = [{"path": path, "md5": changed.get(Path(path).stem, "as it was")} for path in paths]
+    return json.dumps({"stages": {"train": {"outs": outs[:3]}, "evaluate": {"outs": outs[3:]}, "track": {}}})
+
+
+@pytest.fixture
+def made(tmp_path: Path):
+    """`made(accuracy=0.9, macro_f1=0.8, model="new")`: a folder with these figures, and a model of other bytes."""
+
+    def make(accuracy: float, macro_f1: float, **changed: str) -> Path:
+        (tmp_path / "reports").mkdir(exist_ok=True)
+        figures = {"classifier": {"accuracy": accuracy, "macro_f1": macro_f1}}
+        (tmp_path / key.METRICS).write_text(json.dumps(figures))
+        (tmp_path / "dvc.lock").write_text(lock(PATHS, **changed))
+        return tmp_path
+
+    return make
+
+
+def test_the_same_bytes_are_identical(made) -> None:
+    assert reproduce.compare(lock(PATHS), made(0.9, 0.8), RUN, 0.005)["verdict"] == "identical"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "macro_f1", "verdict"),
+    [(0.9, 0.8, "within tolerance"), (0.904, 0.796, "within tolerance"), (0.894, 0.8, "not reproduced")],
+)
+def test_other_bytes_are_judged_by_their_figures(made, accuracy: float, macro_f1: float, verdict: str) -> None:
+    found = reproduce.compare(lock(PATHS), made(accuracy, macro_f1, weights="other", model="other"), RUN, 0.005)
+
+    assert found["verdict"] == verdict
+    assert "bytes differ in models/model.onnx, models/weights.safetensors; accuracy" in found["said"]
+    assert "(tolerance 0.005)" in found["said"]
+
+
+def test_what_neither_names_is_not_the_same(made) -> None:
+    without = [path for path in PATHS if path != reproduce.WEIGHTS]
+    folder = made(0.9, 0.8)
+    (folder / "dvc.lock").write_text(lock(without))
+
+    assert reproduce.compare(lock(without), folder, RUN, 0.005)["verdict"] == "within tolerance"
+
+
+def test_outs_are_those_of_all_stages() -> None:
+    assert reproduce.outs(lock(PATHS)) == dict.fromkeys(PATHS, "as it was")
+    assert YAML(typ="safe").load(lock(PATHS))["stages"]["track"] == {}
+
+
+def test_how_this_machine_differs_is_said() -> None:
+    now = reproduce.origin.machine()
+
+    assert reproduce.machines(now) == []
+    assert reproduce.machines(None) == ["the machine that trained it is not known"]
+    other = now | {"cores": 99, "libraries": now["libraries"] | {"keras": "1.0"}}
+    assert reproduce.machines(other) == [
+        f"cores now {now['cores']}, then 99",
+        f"keras now {now['libraries']['keras']}, then 1.0",
+    ]
