@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from ruamel.yaml import YAML
 
+from pipeline import stage
 from pipeline.lineage import key, origin, rebuild, runs, show
 from pipeline.lineage.store import told
 from pipeline.params import Registry
@@ -88,13 +90,32 @@ def make(folder: Path, lock: str) -> None:
     subprocess.run([*dvc, "checkout", "--quiet", "data/raw"], cwd=folder, env=env, capture_output=True)
     again = [*dvc, "repro", "--force", "--no-run-cache"]
     if not (folder / "data/raw/posts.parquet").exists():
+        edit(folder / "params.yaml", source_from_here)
         say([*again, "fetch"], folder, env)
         if outs((folder / LOCK).read_text()).get("data/raw") != outs(lock)["data/raw"]:
             raise Stop("the source's posts are no longer those that it was made of, nor has DVC's cache those")
-    # From here on the posts are the ones, by their digest, wherever they came from.
-    for name in ("source", "fetch"):
-        subprocess.run([*dvc, "freeze", "--quiet", name], cwd=folder, env=env, capture_output=True)
+    # The posts are the ones, by their digest, wherever they came from.
+    edit(folder / "dvc.yaml", without_fetch)
     say([*again, "evaluate"], folder, env)
+
+
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    yaml = YAML()
+    content = yaml.load(path)
+    change(content)
+    yaml.dump(content, path)
+
+
+def source_from_here(params: Any) -> None:
+    """A path that is relative to the repository is none in its copy."""
+    source = stage.root() / params["fetch"]["source"]
+    if source.exists():
+        params["fetch"]["source"] = str(source.resolve())
+
+
+def without_fetch(pipeline: Any) -> None:
+    for name in ("source", "fetch"):
+        pipeline["stages"].pop(name, None)
 
 
 def say(command: list[str], folder: Path, env: dict[str, str]) -> None:
