@@ -38,7 +38,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Files that take minutes begin first, so that no process is left with one of them at the end.
-LONG = ["test_real_posts", "test_lineage", "test_pipeline", "test_servers", "test_sweep", "test_train"]
+LONG = ["test_real_posts", "test_registry", "test_lineage", "test_pipeline", "test_servers", "test_sweep", "test_train"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -216,7 +216,7 @@ def compare(
     verdict.add(
         "no label worse",
         change[worst] >= -section.class_margin,
-        f"F1 of {posts.labels[worst]} changes least for the better, {other_by_label[worst]:.4f} to "
+        f"F1 of {posts.labels[worst]} gains least, {other_by_label[worst]:.4f} to "
         f"{by_label[worst]:.4f}: {change[worst]:+.4f} (may lose {section.class_margin:g})",
     )
 
