@@ -61,7 +61,8 @@ def main() -> None:
     steps = section.epochs * int(batched.cardinality())
     model = network.build(size, len(labels), columns, width, steps, section, known)
     print(f"train: {trained(model):,} parameters, {len(train):,} posts, at most {section.epochs} epochs")
-    before = gradients.by_step(model, validation, width)
+    reaching = gradients.by_step(model, validation, width)
+    before = reaching()
 
     with runs.live(everything) as log:
         progress = Progress(section, log)
@@ -73,7 +74,7 @@ def main() -> None:
                 raise
             diverged = error
         model.set_weights(progress.kept)
-        after = gradients.by_step(model, validation, width)
+        after = reaching()
 
         MODELS.mkdir(exist_ok=True)
         duplicates.keep(LEARNED, LEARNED_FROM)

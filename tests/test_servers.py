@@ -298,6 +298,27 @@ def test_a_server_that_dies_in_training_costs_no_artifact_and_track_completes_th
     assert epochs_of(server, only) == [int(row["epoch"]) for row in history]
 
 
+def test_a_result_on_the_server_is_registered_promoted_and_handed_on_by_who_may(
+    repository: Path, server: Server, tmp_path: Path
+) -> None:
+    def registry(*arguments: str, code: int = 0, **user: str) -> str:
+        command = [sys.executable, "-m", "pipeline.registry", *arguments]
+        return run(repository, *command, code=code, **(server.client | user))
+
+    run(repository, "dvc", "repro", code=0, **server.client)
+    assert registry("register") == "text-classification: version 1\n"
+    promote = ["promote", "--allow-sample", "--force", "--reason", "a small sample"]
+
+    said = registry(*promote, code=2, **READER)
+
+    assert "Permission denied" in said.splitlines()[-1]
+    assert registry("history").startswith("no alias of text-classification was moved yet")
+    assert "version 1 is the champion now" in registry(*promote)
+    assert "champion: none -> 1, promote, against the verdict" in registry("history")
+    registry("export", "champion", str(tmp_path / "handed-on"))
+    run(tmp_path, sys.executable, "-P", "handed-on/example.py")
+
+
 def test_an_experiment_is_kept_whole_where_no_server_is(repository: Path) -> None:
     nobody = at(f"http://127.0.0.1:{free_port()}")
     experiment = ["dvc", "exp", "run", "--temp", "--name", "alone", "--set-param", "train.epochs=1"]

@@ -100,14 +100,17 @@ def undisturbed() -> Iterator[None]:
 def begin(params: Params) -> tuple[MlflowClient | None, Run | None]:
     """The client and a new run; neither where MLflow is out of reach.
 
-    No run where the result has a complete one, or another process is training it at this moment: its curves are there.
+    No run where one of it is trained already, or another process is training it at this moment: its curves are there.
     """
     try:
         with store.locked("runs"):
             client, experiment = store.connect(params.track.experiment)
             what = key.ingredients(params)
             end_dead(client, experiment)
-            if find(client, experiment, {KEY: key.of(what), STATE: "complete"}):
+            # A training whose outcome DVC has lost, as it was ended before it had kept it, is done again.
+            done = find(client, experiment, {KEY: key.of(what), STATE: "complete"})
+            trained = find(client, experiment, {KEY: key.of(what), STATE: "trained"})
+            if done or any(run.info.status == "FINISHED" for run in trained):
                 return client, None
             training = find(client, experiment, {KEY: key.of(what), STATE: "training"})
             if any(is_here(run) for run in training):

@@ -5,6 +5,8 @@ step, the network cannot learn from what stood early in a long post (Bengio, Sim
 training diverges (Pascanu, Mikolov & Bengio 2013). Gates are there to let it pass.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pipeline.nn.batches import Ids, pad
@@ -13,23 +15,29 @@ from pipeline.nn.quiet import keras, tf
 POSTS = 64
 
 
-def by_step(model: keras.Model, ids: Ids, width: int | None = None) -> np.ndarray:
-    """The norm of the loss' gradient by the vector of each token, `[steps]`, counted back from a post's last token.
+def by_step(model: keras.Model, ids: Ids, width: int | None = None) -> Callable[[], np.ndarray]:
+    """Gives what measures, with the weights of that moment, the norm of the loss' gradient by the vector of each token.
 
-    A mean over the `POSTS` longest posts, of those that have such a step; without dropout.
+    `[steps]`, counted back from a post's last token; a mean over the `POSTS` longest posts, of those that have such a
+    step; without dropout.
     """
     lengths = np.diff(ids.starts)
     rows = np.argsort(-lengths, kind="stable")[:POSTS]
     inputs, labels = pad(ids, rows, width)
-    norms = np.linalg.norm(gradient(model, inputs, labels).astype(float), axis=-1)
+    ask = gradient(model, inputs, labels)
     # The last token of every post comes to place 0.
-    back = (lengths[rows, None] - 1) - np.arange(norms.shape[1])
+    back = (lengths[rows, None] - 1) - np.arange(inputs["ids"].shape[1])
     steps = range(lengths[rows].max())
-    return np.array([norms[back == step].mean() for step in steps])
+
+    def measure() -> np.ndarray:
+        norms = np.linalg.norm(ask().astype(float), axis=-1)
+        return np.array([norms[back == step].mean() for step in steps])
+
+    return measure
 
 
-def gradient(model: keras.Model, inputs: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Each post's log loss by each of its tokens' vectors, float32 `[batch, time, embedding]`."""
+def gradient(model: keras.Model, inputs: dict[str, np.ndarray], labels: np.ndarray) -> Callable[[], np.ndarray]:
+    """Gives what asks for each post's log loss by each of its tokens' vectors, float32 `[batch, time, embedding]`."""
     embeddings = model.get_layer("embedding").embeddings.value
 
     @tf.function  # outside of one, Keras steps through time in Python
@@ -41,4 +49,4 @@ def gradient(model: keras.Model, inputs: dict[str, np.ndarray], labels: np.ndarr
         # The gradient of a look-up comes as a row per look-up, not yet summed by token: just what is asked for.
         return tape.gradient(loss, embeddings).values
 
-    return ask().numpy().reshape(*inputs["ids"].shape, -1)
+    return lambda: ask().numpy().reshape(*inputs["ids"].shape, -1)

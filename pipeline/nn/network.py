@@ -69,6 +69,8 @@ def build(
         loss=smoothed_cross_entropy(labels, params.label_smoothing),
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="log_loss")],
     )
+    # Else the first step makes its variables, and is traced a second time without.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

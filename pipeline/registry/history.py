@@ -101,6 +101,8 @@ def make(client: MlflowClient, model: str, move: Move) -> None:
         raise Stop(f"a move of {len(value):,} characters is more than MLflow keeps; shorten the reason")
     with store.locked("registry"), runs.undisturbed():
         with told():
+            # Says where the history is. Who may not say it may not move the alias either, and has recorded nothing yet.
+            client.set_registered_model_tag(model, "history", NAME.format(model))
             history = _open(client, model)
             is_first = _record(client, history, name, value)
         if not is_first:

@@ -49,16 +49,9 @@ def promote(
             print(f"\nrefused: version {number} is not promoted; {stays}")
             return False
         move = Move(
-            alias,
-            len(made) + 1,
-            "promote",
-            before,
-            number,
-            bool(verdict.failed),
-            reason,
-            verdict.figures,
-            verdict.failed,
-        )
+            alias, len(made) + 1, "promote", before, number,
+            forced=bool(verdict.failed), reason=reason, figures=verdict.figures, failed=verdict.failed,
+        )  # fmt: skip
         try:
             history.make(client, model, move)
         except Moved:

@@ -141,6 +141,18 @@ def test_a_training_of_what_another_process_trains_at_this_moment_has_no_second_
     assert len(client.get_metric_history(only.info.run_id, "loss")) == 1
 
 
+def test_a_training_that_is_done_again_has_no_second_run(everything: params.Params) -> None:
+    """As when DVC was ended after the training, and before it had kept what came out."""
+    with runs.live(everything) as log:
+        log(EPOCH)
+
+    with runs.live(everything) as log:
+        log(EPOCH)
+
+    (only,) = all_runs()
+    assert (only.info.status, only.data.tags[runs.STATE]) == ("FINISHED", "trained")
+
+
 def test_a_process_that_has_the_number_of_one_that_is_gone_is_not_taken_for_it(everything: params.Params) -> None:
     with runs.live(everything):
         (only,) = all_runs()

@@ -65,7 +65,7 @@ def test_the_gradient_is_the_one_that_differences_give(
     expected = by_differences(model, ids, width)
 
     inputs, labels = pad(ids, np.arange(3), width)
-    given = gradients.gradient(model, inputs, labels)
+    given = gradients.gradient(model, inputs, labels)()
 
     for post, tokens in enumerate(POSTS):
         for step, token in enumerate(tokens):
@@ -77,14 +77,14 @@ def test_the_gradient_is_the_one_that_differences_give(
         np.mean([norm[6], norm[8], norm[11]]), np.mean([norm[5], norm[7], norm[10]]),
         np.mean([norm[4], norm[9]]), norm[3],
     ]  # fmt: skip
-    np.testing.assert_allclose(gradients.by_step(model, ids, width), by_hand, atol=4e-3)
+    np.testing.assert_allclose(gradients.by_step(model, ids, width)(), by_hand, atol=4e-3)
 
 
 def test_what_is_asked_for_leaves_the_network_as_it_was(random_network: Callable, small: Callable) -> None:
     model = random_network(small(), vocabulary=12)
     before = model.get_weights()
 
-    first, second = (gradients.by_step(model, ids_of(POSTS, LABELS)) for _ in range(2))
+    first, second = (gradients.by_step(model, ids_of(POSTS, LABELS))() for _ in range(2))
 
     np.testing.assert_array_equal(first, second)  # without dropout
     for one, other in zip(before, model.get_weights(), strict=True):
@@ -96,8 +96,8 @@ def test_it_is_a_mean_over_the_longest_posts(random_network: Callable, small: Ca
     long = [[3 + number % 9 for number in range(start, start + 7)] for start in range(gradients.POSTS)]
     labels = [number % 3 for number in range(gradients.POSTS)]
 
-    alone = gradients.by_step(model, ids_of(long, labels))
-    among_shorter = gradients.by_step(model, ids_of([[11], *long, [3, 4], [5]], [0, *labels, 1, 2]))
+    alone = gradients.by_step(model, ids_of(long, labels))()
+    among_shorter = gradients.by_step(model, ids_of([[11], *long, [3, 4], [5]], [0, *labels, 1, 2]))()
 
     assert alone.shape == (7,)
     np.testing.assert_allclose(among_shorter, alone, rtol=1e-5)
@@ -126,7 +126,7 @@ LONG = ids_of([[3 + number % 9 for number in range(30)], [11, *[3 + number % 8 f
 def test_small_recurrent_weights_make_the_gradient_vanish(
     random_network: Callable, small: Callable, size: float
 ) -> None:
-    norms = gradients.by_step(simple_rnn(random_network, small, size * turned()), LONG)
+    norms = gradients.by_step(simple_rnn(random_network, small, size * turned()), LONG)()
 
     # By every step back it is multiplied once more; the kernel, the same at every step, sees it turned.
     assert norms[0] > 0
@@ -138,14 +138,14 @@ def test_small_recurrent_weights_make_the_gradient_vanish(
 def test_small_recurrent_weights_that_turn_nothing_shrink_it_at_every_step(
     random_network: Callable, small: Callable
 ) -> None:
-    norms = gradients.by_step(simple_rnn(random_network, small, 0.5 * np.eye(5, dtype=np.float32)), LONG)
+    norms = gradients.by_step(simple_rnn(random_network, small, 0.5 * np.eye(5, dtype=np.float32)), LONG)()
 
     assert (np.diff(norms) < 0).all()
     np.testing.assert_allclose(norms / norms[0], 0.5 ** np.arange(30.0), rtol=1e-2)
 
 
 def test_orthogonal_recurrent_weights_let_the_gradient_pass(random_network: Callable, small: Callable) -> None:
-    norms = gradients.by_step(simple_rnn(random_network, small, turned()), LONG)
+    norms = gradients.by_step(simple_rnn(random_network, small, turned()), LONG)()
 
     assert norms.max() / norms.min() < 30
     assert 0.1 < norms[20:].mean() / norms[:10].mean() < 10
@@ -155,7 +155,7 @@ def test_large_recurrent_weights_make_it_explode(random_network: Callable, small
     # The states of so small vectors stay where tanh is a straight line, also after ten steps.
     ids = ids_of([[3 + number % 9 for number in range(10)]], [0])
 
-    norms = gradients.by_step(simple_rnn(random_network, small, 1.5 * np.eye(5, dtype=np.float32)), ids)
+    norms = gradients.by_step(simple_rnn(random_network, small, 1.5 * np.eye(5, dtype=np.float32)), ids)()
 
     assert (np.diff(norms) > 0).all()
     np.testing.assert_allclose(norms / norms[0], 1.5 ** np.arange(10.0), rtol=0.05)
