@@ -316,7 +316,7 @@ def test_a_result_on_the_server_is_registered_promoted_and_handed_on_by_who_may(
     assert "version 1 is the champion now" in registry(*promote)
     assert "champion: none -> 1, promote, against the verdict" in registry("history")
     registry("export", "champion", str(tmp_path / "handed-on"))
-    run(tmp_path, sys.executable, "-P", "handed-on/example.py")
+    assert (tmp_path / "handed-on/model/MLmodel").exists()
 
 
 def test_an_experiment_is_kept_whole_where_no_server_is(repository: Path) -> None:
