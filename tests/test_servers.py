@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from pipeline import params
 from pipeline.lineage.runs import log_inputs
 from pipeline.lineage.show import data_sets
-from pipeline.registry import history
+from pipeline.registry import history, versions
 from pipeline.registry.history import Move
 from tests import repository as repositories
 from tests import test_track
@@ -192,7 +192,7 @@ def test_of_many_machines_that_promote_at_once_one_does(server: Server, tmp_path
 
     assert sorted(said) == ["promoted", "too late", "too late", "too late"]
     winner = str(said.index("promoted") + 2)
-    assert history.holder(client, "contested", "champion") == winner
+    assert versions.aliases(client, "contested")["champion"] == winner
     assert [move.after for move in history.moves(client, "contested")] == ["1", winner]
 
 

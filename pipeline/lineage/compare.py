@@ -1,7 +1,5 @@
 """Two runs side by side: parameters, data and code that differ, and figures with a paired test on the same posts."""
 
-import csv
-import io
 from typing import Any
 
 import numpy as np
@@ -9,7 +7,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from pipeline.lineage import runs
-from pipeline.lineage.show import artifact, digests, file
+from pipeline.lineage.show import artifact, digests, table
 from pipeline.report import metrics
 
 FIGURES = ["test_accuracy", "test_macro_f1", "test_log_loss", "baseline_test_accuracy"]
@@ -71,10 +69,10 @@ def code(client: MlflowClient, run: Run) -> dict[str, str]:
 
 def paired(client: MlflowClient, a: Run, b: Run) -> dict[str, Any] | str:
     """McNemar's test of the two classifiers' answers; or a sentence on why there can be none."""
-    tables = [file(client, run, PREDICTIONS) for run in (a, b)]
+    tables = [table(client, run, PREDICTIONS) for run in (a, b)]
     if not all(tables):
         return "No paired test: not both were evaluated on test posts."
-    rows = [{row["id"]: row for row in csv.DictReader(io.StringIO(table or ""))} for table in tables]
+    rows = [{row["id"]: row for row in of_run} for of_run in tables]
     if {id: row["actual"] for id, row in rows[0].items()} != {id: row["actual"] for id, row in rows[1].items()}:
         return "No paired test: the two were not evaluated on the same test posts."
     right = [np.array([rows[which][id]["predicted"] == rows[0][id]["actual"] for id in rows[0]]) for which in (0, 1)]

@@ -6,10 +6,10 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.lineage import key, revisions
+from pipeline.lineage import key, revisions, store
 from pipeline.lineage.rebuild import run_of_result
 from pipeline.lineage.revisions import Result
-from pipeline.lineage.store import StoreError, told
+from pipeline.lineage.store import told
 from pipeline.stage import Stop
 
 ID = re.compile("[0-9a-f]{32}")
@@ -50,24 +50,13 @@ def in_workspace() -> Result | None:
 
 def in_mlflow(client: MlflowClient, experiment: str, name: str) -> Run | None:
     if match := VERSION.fullmatch(name):
-        try:
-            with told():
-                if match["alias"]:
-                    version = client.get_model_version_by_alias(match["name"], match["alias"])
-                else:
-                    version = client.get_model_version(match["name"], match["version"])
-                if version.run_id:
-                    return client.get_run(version.run_id)
-        except StoreError as error:
-            if "not found" not in str(error).lower():
-                raise
-    if ID.fullmatch(name):
-        try:
-            with told():
-                return client.get_run(name)
-        except StoreError as error:
-            if "not found" not in str(error).lower():
-                raise
+        ask = client.get_model_version_by_alias if match["alias"] else client.get_model_version
+        version = store.found(lambda: ask(match["name"], match["alias"] or match["version"]))
+        id = version.run_id if version else None
+        if id and (run := store.found(lambda: client.get_run(id))):
+            return run
+    if ID.fullmatch(name) and (run := store.found(lambda: client.get_run(name))):
+        return run
     if '"' in name:  # MLflow's filters know no way to write both kinds of quotes
         return None
     with told():

@@ -107,14 +107,12 @@ def begin(params: Params) -> tuple[MlflowClient | None, Run | None]:
             client, experiment = store.connect(params.track.experiment)
             what = key.ingredients(params)
             end_dead(client, experiment)
-            # A training whose outcome DVC has lost, as it was ended before it had kept it, is done again.
-            done = find(client, experiment, {KEY: key.of(what), STATE: "complete"})
-            trained = find(client, experiment, {KEY: key.of(what), STATE: "trained"})
-            if done or any(run.info.status == "FINISHED" for run in trained):
-                return client, None
-            training = find(client, experiment, {KEY: key.of(what), STATE: "training"})
-            if any(is_here(run) for run in training):
-                return client, None
+            for run in find(client, experiment, {KEY: key.of(what)}):
+                state = run.data.tags.get(STATE)
+                # A training whose outcome DVC has lost, as it was ended before it had kept it, is done again.
+                is_trained = state == "trained" and run.info.status == "FINISHED"
+                if state == "complete" or is_trained or (state == "training" and is_here(run)):
+                    return client, None
             return client, start(client, experiment, params, what, {STATE: "training"})
     except StoreError as error:
         print(f"  MLflow cannot be reached ({error}); training goes on, `track` logs it later")

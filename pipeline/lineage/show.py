@@ -1,5 +1,7 @@
 """Where a run comes from, and which commits and experiments hold its result."""
 
+import csv
+import io
 import json
 import tempfile
 from datetime import UTC, datetime
@@ -93,14 +95,26 @@ def file(client: MlflowClient, run: Run, path: str) -> str | None:
     return None if content is None else content.decode("utf-8")
 
 
+def table(client: MlflowClient, run: Run, path: str) -> list[dict[str, str]]:
+    """The rows of an artifact that is a CSV file; none where the run has none. Raises StoreError."""
+    return list(csv.DictReader(io.StringIO(file(client, run, path) or "")))
+
+
 def data(client: MlflowClient, run: Run, path: str) -> bytes | None:
     """An artifact's bytes; None where the run has none. Raises StoreError."""
+    with tempfile.TemporaryDirectory() as folder:
+        there = download(client, run, path, folder)
+        return there.read_bytes() if there else None
+
+
+def download(client: MlflowClient, run: Run, path: str, target: str) -> Path | None:
+    """An artifact as a file in the folder `target`; None where the run has none. Raises StoreError."""
     folder = str(Path(path).parent)
-    with told(), tempfile.TemporaryDirectory() as temporary:
+    with told():
         there = client.list_artifacts(run.info.run_id, None if folder == "." else folder)
         if path not in {each.path for each in there}:
             return None
-        return Path(client.download_artifacts(run.info.run_id, path, temporary)).read_bytes()
+        return Path(client.download_artifacts(run.info.run_id, path, target))
 
 
 def versions(client: MlflowClient, run: Run) -> list[str]:

@@ -5,9 +5,10 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 # A server that is down is said to be down in seconds, not after MLflow's seven retries of up to two minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -43,6 +44,9 @@ SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
 
 
+T = TypeVar("T")
+
+
 class StoreError(Exception):
     """MLflow could not be told or asked; the message is the first line of why."""
 
@@ -60,6 +64,17 @@ def told() -> Iterator[None]:
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise StoreError(lines[0]) from error
+
+
+def found(ask: Callable[[], T]) -> T | None:
+    """What MLflow gives; None where it says that there is no such thing. Raises StoreError."""
+    try:
+        with told():
+            return ask()
+    except StoreError as error:
+        if "not found" not in str(error).lower():
+            raise
+        return None
 
 
 def connect(experiment: str) -> tuple[MlflowClient, str]:

@@ -103,9 +103,7 @@ def run(asked: argparse.Namespace, client: MlflowClient, experiment: str, sectio
         version = (
             versions.find(client, model, asked.version) if asked.version else workspaces(client, experiment, model)
         )
-        return promotion.promote(
-            client, section, version, asked.alias, asked.allow_sample, asked.force, asked.reason
-        )  # fmt: skip
+        return promotion.promote(client, section, version, asked.alias, asked.allow_sample, asked.force, asked.reason)
     elif asked.command == "rollback":
         from pipeline.registry import promotion
 

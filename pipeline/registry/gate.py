@@ -1,7 +1,5 @@
 """What a version must show before it becomes the champion: both are asked the same test posts, here and now."""
 
-import csv
-import io
 import os
 import subprocess
 import sys
@@ -162,7 +160,7 @@ def judge(
     elif baseline is not None:
         compare(verdict, section, posts, answers, baseline.argmax(axis=1), "the baseline")
     beats_baseline(verdict, posts, answers, baseline)
-    unseen(verdict, client, run)
+    unseen(verdict, client, run, posts)
     same_posts(verdict, client, champion, judged_on, posts)
 
     verdict.add("loads", True, f"by itself, in {ours.load:.1f} s, and unpickles nothing; answers its own input example")
@@ -234,14 +232,14 @@ def beats_baseline(verdict: Verdict, posts: TestPosts, ours: np.ndarray, baselin
     verdict.add("beats its baseline", macro > other, f"macro F1 {macro:.4f}, its baseline's {other:.4f}")
 
 
-def unseen(verdict: Verdict, client: MlflowClient, run: Run) -> None:
+def unseen(verdict: Verdict, client: MlflowClient, run: Run, posts: TestPosts) -> None:
     """Is none of the test posts, nor a near copy, among what it has learned from?"""
     if not (learned := learned_from(client, run)):
         verdict.add(
             "test posts unseen", False, "its run keeps no fingerprints of the posts it learned from; train it anew"
         )
         return
-    ids = tables.column(TEST, "id")
+    ids = posts.ids
     said = f"of {len(ids):,} none is nearly like one of the {len(learned):,} posts it has learned from"
     if near := near_copies(learned):
         place, other, share = max(near, key=lambda each: each[2])
@@ -262,11 +260,9 @@ def near_copies(learned: list[tuple[str, bytes]]) -> list[tuple[int, int, float]
 
 def learned_from(client: MlflowClient, run: Run) -> list[tuple[str, bytes]] | None:
     """Id and fingerprint of the posts a run has learned from; None where it keeps none. Raises StoreError."""
-    with told(), tempfile.TemporaryDirectory() as folder:
-        path = f"{runs.FOLDER}/{runs.LEARNED}"
-        if path not in {each.path for each in client.list_artifacts(run.info.run_id, runs.FOLDER)}:
-            return None
-        return list(tables.rows(Path(client.download_artifacts(run.info.run_id, path, folder)), tables.LEARNED))
+    with tempfile.TemporaryDirectory() as folder:
+        there = show.download(client, run, f"{runs.FOLDER}/{runs.LEARNED}", folder)
+        return list(tables.rows(there, tables.LEARNED)) if there else None
 
 
 def same_posts(
@@ -292,8 +288,7 @@ def recorded(client: MlflowClient, run: Run, model: str, posts: TestPosts) -> np
     """The probabilities `[posts, labels]` that `evaluate` noted of a model; None if it was asked other posts."""
     if show.digests(run).get("test") != posts.md5:
         return None
-    table = show.file(client, run, f"{model}/predictions.csv")
-    rows = {row["id"]: row for row in csv.DictReader(io.StringIO(table or ""))}
+    rows = {row["id"]: row for row in show.table(client, run, f"{model}/predictions.csv")}
     if rows.keys() != set(posts.ids):
         return None
     return np.array([[float(rows[id][f"probability_{label}"]) for label in posts.labels] for id in posts.ids])

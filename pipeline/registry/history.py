@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.lineage import origin, runs, store
 from pipeline.lineage.store import told
+from pipeline.registry import versions
 from pipeline.stage import Stop
 
 NAME = "history of {}"  # of the experiment, and of the run in it
@@ -62,18 +63,6 @@ def _runs(client: MlflowClient, model: str) -> list:
     )
 
 
-def holder(client: MlflowClient, model: str, alias: str) -> str | None:
-    """The version that has the alias; None where none has. Raises StoreError."""
-    with told():
-        try:
-            aliases = client.get_registered_model(model).aliases
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-    return str(aliases[alias]) if alias in aliases else None
-
-
 def state(client: MlflowClient, model: str, alias: str) -> tuple[list[Move], str | None]:
     """The alias' moves by their numbers, and the version that has it. Raises StoreError.
 
@@ -82,7 +71,7 @@ def state(client: MlflowClient, model: str, alias: str) -> tuple[list[Move], str
     while True:
         with store.locked("registry"):
             made = sorted((m for m in moves(client, model) if m.alias == alias), key=lambda move: move.number)
-            version = holder(client, model, alias)
+            version = versions.aliases(client, model).get(alias)
         if not made or made[-1].after == version or _age(made[-1]) > SETTLING:
             return made, version
         time.sleep(0.5)
@@ -95,7 +84,7 @@ def _age(move: Move) -> float:
 
 def make(client: MlflowClient, model: str, move: Move) -> None:
     """Record the move, then make it. Raises Moved if another process made one of this number, and StoreError."""
-    move = Move(**asdict(move) | {"who": _who(), "at": datetime.now(UTC).isoformat(timespec="milliseconds")})
+    move = replace(move, who=_who(), at=datetime.now(UTC).isoformat(timespec="milliseconds"))
     name, value = f"{move.alias}.{move.number:04}", json.dumps(asdict(move), ensure_ascii=False)
     if len(value) > LONGEST:  # of a longer one MLflow would keep a part, without a word
         raise Stop(f"a move of {len(value):,} characters is more than MLflow keeps; shorten the reason")
@@ -175,10 +164,9 @@ def before_now(made: list[Move], version: str | None) -> list[str]:
     return stack[::-1]
 
 
-def astray(made: list[Move], aliases: Mapping[str, Any]) -> list[str]:
+def astray(made: list[Move], now: Mapping[str, str]) -> list[str]:
     """Sentences on the aliases that are not where the last move left them."""
     last = {move.alias: move.after for move in sorted(made, key=lambda move: move.number)}
-    now = {alias: str(version) for alias, version in aliases.items()}
     return [
         f"{alias} is at {'version ' + now[alias] if alias in now else 'no version'}, and the last move recorded left "
         f"it at {'version ' + last[alias] if alias in last else 'none'}: other means moved it, or that move broke off"
@@ -203,10 +191,5 @@ def show(client: MlflowClient, model: str, made: list[Move]) -> None:
             )
         if move.reason:
             print(f"    reason: {move.reason}")
-    with told():
-        try:
-            aliases = client.get_registered_model(model).aliases
-        except MlflowException:
-            return
-    for sentence in astray(made, aliases):
+    for sentence in astray(made, versions.aliases(client, model)):
         print(f"note: {sentence}")

@@ -1,7 +1,5 @@
 """Versions of the registered model, each made from the run of a result, with the model card and where it comes from."""
 
-import csv
-import io
 import json
 import re
 from datetime import UTC, datetime
@@ -13,7 +11,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline.lineage import origin, runs, store
-from pipeline.lineage.show import artifact, digests, file
+from pipeline.lineage.show import artifact, digests
+from pipeline.lineage.show import table as rows
 from pipeline.lineage.store import told
 from pipeline.stage import Stop
 
@@ -41,7 +40,7 @@ def register(client: MlflowClient, model: str, run: Run) -> tuple[ModelVersion, 
             return there[0], False
         tags = lineage(run)
         split, figures = (artifact(client, run, name) for name in ("split.json", "metrics.json"))
-        predictions = list(csv.DictReader(io.StringIO(file(client, run, "classifier/predictions.csv") or "")))
+        predictions = rows(client, run, "classifier/predictions.csv")
         if not (split and figures and predictions):
             raise Stop(f"{name} has lost its reports; delete the run, and `dvc repro` there logs it anew")
         text = card.write(model, run.data.params, run.data.tags | tags, split, figures, predictions)
@@ -93,14 +92,9 @@ def find(client: MlflowClient, model: str, which: str) -> ModelVersion:
     which = which.removeprefix("@")
     if not NUMBER.fullmatch(which):
         require_alias(which)
-    try:
-        with told():
-            if NUMBER.fullmatch(which):
-                return client.get_model_version(model, which)
-            return client.get_model_version_by_alias(model, which)
-    except store.StoreError as error:
-        if "not found" not in str(error).lower():
-            raise
+    ask = client.get_model_version if NUMBER.fullmatch(which) else client.get_model_version_by_alias
+    if version := store.found(lambda: ask(model, which)):
+        return version
     numbers = ", ".join(str(version.version) for version in all_of(client, model)) or "none"
     what = f"version {which}" if NUMBER.fullmatch(which) else f"version with the alias {which}"
     raise Stop(f"{model} has no {what}; versions there are: {numbers}")
@@ -108,24 +102,24 @@ def find(client: MlflowClient, model: str, which: str) -> ModelVersion:
 
 def run_of(client: MlflowClient, version: ModelVersion) -> Run:
     """Raises Stop where it is gone, and StoreError."""
-    try:
-        with told():
-            return client.get_run(version.run_id or "")
-    except store.StoreError as error:
-        if "not found" not in str(error).lower():
-            raise
-        raise Stop(f"the run of version {version.version} is gone, and with it where the version comes from") from None
+    if run := store.found(lambda: client.get_run(version.run_id or "")):
+        return run
+    raise Stop(f"the run of version {version.version} is gone, and with it where the version comes from")
+
+
+def aliases(client: MlflowClient, model: str) -> dict[str, str]:
+    """The number of the version that has each alias. Raises StoreError."""
+    there = store.found(lambda: client.get_registered_model(model))
+    return {alias: str(number) for alias, number in there.aliases.items()} if there else {}
 
 
 def table(client: MlflowClient, model: str) -> list[dict[str, Any]]:
     """A row per version, for people and programs. Raises StoreError."""
-    with told():
-        found = all_of(client, model)
-        aliases = client.get_registered_model(model).aliases if found else {}
+    found, held = all_of(client, model), aliases(client, model)
     return [
         {
             "version": str(version.version),
-            "aliases": sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)),
+            "aliases": sorted(alias for alias, number in held.items() if number == str(version.version)),
             "run": version.run_id,
             "result": version.tags.get(runs.DIGEST),
             "corpus": version.tags.get("corpus"),

@@ -40,22 +40,16 @@ def f1_difference(
     kinds = (actual * labels + predicted) * labels + other
     there, counts = np.unique(kinds, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(kinds), counts / len(kinds), RESAMPLES).astype(np.float32)
-    is_label = {
-        name: np.equal.outer(index, np.arange(labels)).astype(np.float32)  # exact up to 2^24 posts
-        for name, index in (
-            ("actual", there // labels**2),
-            ("one", there // labels % labels),
-            ("other", there % labels),
-        )
-    }
+    each = np.eye(labels, dtype=np.float32)  # exact up to 2^24 posts
+    is_label, is_one, is_other = each[there // labels**2], each[there // labels % labels], each[there % labels]
 
     def macro_f1(answer: np.ndarray) -> np.ndarray:
         """`[RESAMPLES]` of one model's answers `[kinds, labels]`."""
-        both = drawn @ (is_label["actual"] * answer)
-        either = drawn @ (is_label["actual"] + answer)
+        both = drawn @ (is_label * answer)
+        either = drawn @ (is_label + answer)
         return np.divide(2 * both, either, out=np.zeros(both.shape), where=either > 0).mean(axis=1)
 
-    difference = macro_f1(is_label["one"]) - macro_f1(is_label["other"])
+    difference = macro_f1(is_one) - macro_f1(is_other)
     low, high = np.quantile(difference, [level / 2, 1 - level / 2])
     return float(low), float(high)
 

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.lineage import store
-from pipeline.registry import history
+from pipeline.registry import history, versions
 from pipeline.registry.history import Move
 from pipeline.stage import Stop
 from tests.challenge import challenge
@@ -40,7 +40,7 @@ def rollback(client: MlflowClient) -> str:
 
 
 def holder(client: MlflowClient) -> str | None:
-    return history.holder(client, MODEL, "champion")
+    return versions.aliases(client, MODEL).get("champion")
 
 
 def test_a_move_moves_the_alias_and_is_kept_with_who_and_when(client: MlflowClient) -> None:
@@ -69,7 +69,7 @@ def test_aliases_have_histories_of_their_own(client: MlflowClient) -> None:
     promote(client, "1")
     history.make(client, MODEL, Move("staging", 1, "promote", None, "2"))
 
-    assert history.holder(client, MODEL, "staging") == "2"
+    assert versions.aliases(client, MODEL).get("staging") == "2"
     assert [move.alias for move in history.moves(client, MODEL)] == ["champion", "staging"]
     assert len(history.state(client, MODEL, "champion")[0]) == 1
 
@@ -85,36 +85,32 @@ def test_rollbacks_go_back_the_way_it_came(client: MlflowClient) -> None:
     assert rollback(client) == "1"
 
 
-def test_a_rollback_of_an_alias_moved_by_hand_goes_to_where_it_was_moved(client: MlflowClient) -> None:
+def test_a_rollback_of_an_alias_moved_by_hand_goes_to_where_it_was_moved(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for version in ("1", "3"):
         promote(client, version)
     client.set_registered_model_alias(MODEL, "champion", "4")
-    monkey = history.SETTLING
-    history.SETTLING = 0
-    try:
-        promote(client, "2")
-    finally:
-        history.SETTLING = monkey
+    monkeypatch.setattr(history, "SETTLING", 0)
+    promote(client, "2")
 
     assert rollback(client) == "4"
     assert rollback(client) == "3"
 
 
-def test_a_move_that_broke_off_before_the_alias_was_moved_is_no_part_of_the_way_back(client: MlflowClient) -> None:
+def test_a_move_that_broke_off_before_the_alias_was_moved_is_no_part_of_the_way_back(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     promote(client, "1")
     promote(client, "2")
     client.set_registered_model_alias(MODEL, "champion", "1")  # as if the last move had ended half-way
 
-    (sentence,) = history.astray(history.moves(client, MODEL), client.get_registered_model(MODEL).aliases)
+    (sentence,) = history.astray(history.moves(client, MODEL), versions.aliases(client, MODEL))
     assert sentence.startswith("champion is at version 1, and the last move recorded left it at version 2")
 
-    monkey = history.SETTLING
-    history.SETTLING = 0
-    try:
-        promote(client, "3")
-        assert rollback(client) == "1"
-    finally:
-        history.SETTLING = monkey
+    monkeypatch.setattr(history, "SETTLING", 0)
+    promote(client, "3")
+    assert rollback(client) == "1"
 
 
 def test_a_move_too_long_for_mlflow_is_refused_and_nothing_is_broken(client: MlflowClient) -> None:
@@ -124,7 +120,7 @@ def test_a_move_too_long_for_mlflow_is_refused_and_nothing_is_broken(client: Mlf
     assert holder(client) is None
     promote(client, "1", reason="ё" * 1000)
     assert history.moves(client, MODEL)[0].reason == "ё" * 1000
-    assert history.astray(history.moves(client, MODEL), client.get_registered_model(MODEL).aliases) == []
+    assert history.astray(history.moves(client, MODEL), versions.aliases(client, MODEL)) == []
 
 
 def test_the_same_move_told_twice_is_made_once(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
