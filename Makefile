@@ -43,7 +43,8 @@ experiment = dvc exp remove --quiet $(1) 2> /dev/null; dvc exp run --temp -n $(1
 # The recurrent network by itself, whatever params.yaml says: tokens are all it sees, and its answer is all that counts.
 PLAIN = -S train.ngrams=0 -S train.character_ngrams=false -S train.wide=false -S train.layers=1 \
   -S train.bidirectional=false -S train.pooling=last -S train.reset_after=true -S train.weight_averaging=0.0 \
-  -S train.word_dropout=0.0 -S train.embedding_dropout=0.0 -S train.recurrent_dropout=0.0 -S train.label_smoothing=0.0
+  -S train.word_dropout=0.0 -S train.embedding_dropout=0.0 -S train.recurrent_dropout=0.0 -S train.label_smoothing=0.0 \
+  -S train.temperature_scaling=false
 
 # The GRU tutorial's network and training, without its mistake of training on the test split.
 tutorial: setup  ## run the GRU tutorial's own recipe: make tutorial SOURCE=path/of/the/archive

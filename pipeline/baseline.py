@@ -10,13 +10,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import softmax
-from sklearn.metrics import log_loss
 
 from pipeline import linear, params, stage
 from pipeline.corpus import duplicates, tables
-from pipeline.report import metrics
+from pipeline.report import calibration, metrics
 
 LEARNED_FROM = Path("data/split/train.parquet"), Path("data/split/validation.parquet")
 LEARNED = Path("data/learned/baseline.parquet")
@@ -34,17 +32,13 @@ def main() -> None:
     model = linear.fit(tables.column(train, "text"), labels, len(names), section)
 
     # An SVM gives no probabilities. One number, fitted on validation, makes its scores into some.
-    scores = linear.scores(model, tables.column(validation, "text")).astype(float)
-    sharpness = minimize_scalar(
-        lambda x: log_loss(actual, softmax(x * scores, axis=1), labels=range(len(names))),
-        bounds=(0.1, 50), method="bounded",
-    ).x  # fmt: skip
-    model = model._replace(sharpness=round(float(sharpness), 3))
+    scores = linear.scores(model, tables.column(validation, "text"))
+    model = model._replace(temperature=calibration.temperature(actual, scores))
 
     OUT.parent.mkdir(exist_ok=True)
     linear.save(model, OUT)
     duplicates.keep(LEARNED, LEARNED_FROM)
-    figures = metrics.figures(actual, softmax(model.sharpness * scores, axis=1))
+    figures = metrics.figures(actual, softmax(scores / model.temperature, axis=1))
     count = len(model.words.ngrams) + len(model.characters.ngrams) - 2
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps({"ngrams": count, "validation": figures}, indent=2) + "\n")

@@ -3,28 +3,34 @@
     python -m pipeline.evaluate
 
 The classifier is asked by way of the files that serve, so the figures are those of what is shipped; `network` is its
-recurrent network alone, without the linear model's share. `reports/metrics.json` holds the figures;
-`reports/classifier/` and `reports/baseline/` hold each model's classification report, confusion matrix and predictions
-per post.
+recurrent network alone, without the linear model's share. `reports/metrics.json` holds all figures. A folder per model
+in `reports/evaluation/` holds its classification report, its confusion matrix and its prediction for each post;
+`plots/` holds the curves, as tables and as pictures.
 """
 
 import csv
 import json
 import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
+from tqdm import tqdm
 
 from pipeline import linear, params, stage
 from pipeline.corpus import tables
-from pipeline.nn.serving import Classifier, mean
-from pipeline.report import metrics, plots
+from pipeline.nn.serving import Classifier, scaled
+from pipeline.report import by_label, calibration, charts, metrics, significance, slices
 
 TEST = Path("data/split/test.parquet")
 SPLIT = Path("reports/split.json")
 MODELS = Path("models")
-REPORTS = Path("reports")
+METRICS = Path("reports/metrics.json")
+OUT = Path("reports/evaluation")
+PLOTS = OUT / "plots"
 
 
 def main() -> None:
@@ -34,31 +40,108 @@ def main() -> None:
     classifier = Classifier(MODELS)
     labels = classifier.labels
     actual = np.array([labels.index(name) for name in names])
-
     about = f"{len(ids):,} test posts of {corpus['source']}"
     if corpus["sample"]:
         about += ", a corpus for trying out"
-    network = classifier.network(texts)
-    baseline = linear.probabilities(linear.load((MODELS / "baseline.safetensors").read_bytes()), texts)
-    answers = {"classifier": mean(network, baseline) if classifier.linear else network, "baseline": baseline}
-    result: dict = {"posts": len(ids)}
-    for model, probabilities in answers.items():
-        result[model] = metrics.figures(actual, probabilities)
-        folder = REPORTS / model
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        write_report(folder, actual, probabilities, labels, f"{model}, {about}")
-        write_predictions(folder / "predictions.csv", ids, actual, probabilities, labels)
+
+    start = time.monotonic()
+    # disable=None: no bar where there is no terminal
+    with tqdm(desc="  asking the network", total=len(ids), unit=" posts", leave=False, disable=None) as bar:
+        network = classifier.network(texts, bar.update)
+    beside = linear.load((MODELS / "baseline.safetensors").read_bytes())
+    baseline = linear.probabilities(beside, texts)
+    unscaled = classifier.combined(network, baseline)
+    answers = {"classifier": scaled(unscaled, classifier.temperature)}
     if classifier.linear:
-        result["network"] = metrics.figures(actual, network)
-    ours, theirs, p = metrics.mcnemar(*(answer.argmax(axis=1) == actual for answer in answers.values()))
-    result["mcnemar"] = {"only_classifier_right": ours, "only_baseline_right": theirs, "p": p}
-    (REPORTS / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(f"evaluate: {about}")
+        answers["network"] = network
+    answers["baseline"] = baseline
+    asked = time.monotonic()
+
+    shutil.rmtree(OUT, ignore_errors=True)
+    for model, probabilities in answers.items():
+        write_report(OUT / model, actual, probabilities, labels, f"{model}, {about}")
+        write_predictions(OUT / model / "predictions.csv", ids, actual, probabilities, labels)
+    lengths = np.array([len(encoding.ids) for encoding in beside.tokenizer.encode_batch_fast(texts)])
+    sliced = slices.of(texts, lengths, classifier.tokenizer)
+    result = figures(actual, answers, unscaled, classifier.temperature, labels, sliced)
+    METRICS.write_text(json.dumps(result, indent=2) + "\n")
+    draw(actual, answers, unscaled, labels, result)
+    print(f"evaluate: {about}; asked in {asked - start:.1f} s, reports made in {time.monotonic() - asked:.1f} s")
+
+
+def figures(
+    actual: np.ndarray,
+    answers: Mapping[str, np.ndarray],
+    unscaled: np.ndarray,
+    temperature: float,
+    labels: list[str],
+    sliced: Sequence[slices.Slice],
+) -> dict[str, Any]:
+    """All that `reports/metrics.json` holds; `answers` are the models' probabilities, each `[posts, labels]`."""
+    predicted = {model: probabilities.argmax(axis=1) for model, probabilities in answers.items()}
+    right = {model: answer == actual for model, answer in predicted.items()}
+    network_right = right.get("network", right["classifier"])
+    only, only_baseline, p = significance.mcnemar(right["classifier"], right["baseline"])
+    before = metrics.figures(actual, unscaled)
+    difference = significance.f1_difference(actual, predicted["classifier"], predicted["baseline"], len(labels), 0.05)
+    return {
+        "posts": len(actual),
+        **{model: metrics.figures(actual, probabilities) for model, probabilities in answers.items()},
+        "mcnemar": {"only_classifier_right": only, "only_baseline_right": only_baseline, "p": p},
+        "before_scaling": {"log_loss": before["log_loss"], "ece": before["ece"]},
+        "temperature": temperature,
+        # DVC leaves lists out where it compares figures: that stays short.
+        "intervals": {
+            model: significance.intervals(actual, answer, len(labels)) for model, answer in predicted.items()
+        },
+        "macro_f1_above_baseline": [round(end, metrics.DECIMALS) for end in difference],
+        "labels": by_label.figures(actual, answers["classifier"], labels),
+        "slices": slices.figures(sliced, right["classifier"], right["baseline"]),
+        "agreement": by_label.agreement(actual, network_right, right["baseline"], labels),
+    }
+
+
+def draw(
+    actual: np.ndarray,
+    answers: Mapping[str, np.ndarray],
+    unscaled: np.ndarray,
+    labels: list[str],
+    result: Mapping[str, Any],
+) -> None:
+    """The curves of what `figures` gave, each as a table and a picture."""
+    PLOTS.mkdir()
+    curves = by_label.precision_recall(actual, answers["classifier"], labels)
+    average = {row["label"]: row["average_precision"] for row in result["labels"]}
+    write_table(PLOTS / "precision_recall.csv", series("label", curves))
+    charts.precision_recall(curves, average, PLOTS / "precision_recall.svg")
+
+    named = {"before scaling": unscaled, "after scaling": answers["classifier"], "baseline": answers["baseline"]}
+    bins = {name: calibration.reliability(actual, probabilities) for name, probabilities in named.items()}
+    errors = dict(zip(bins, (result[at]["ece"] for at in ("before_scaling", "classifier", "baseline")), strict=True))
+    write_table(PLOTS / "reliability.csv", series("answer", bins))
+    charts.reliability(bins, errors, PLOTS / "reliability.svg")
+
+    covered = {model: calibration.coverage(actual, probabilities) for model, probabilities in answers.items()}
+    write_table(PLOTS / "coverage.csv", series("model", covered))
+    charts.coverage(covered, PLOTS / "coverage.svg")
+
+    rows = [{name: figure for name, figure in row.items() if name != "interval"} for row in result["slices"]]
+    ends = [dict(zip(("low", "high"), row["interval"], strict=True)) for row in result["slices"]]
+    write_table(PLOTS / "slices.csv", [row | end for row, end in zip(rows, ends, strict=True)])
+    charts.slices(result["slices"], PLOTS / "slices.svg")
+
+    write_table(PLOTS / "agreement.csv", result["agreement"])
+    charts.agreement(result["agreement"], PLOTS / "agreement.svg")
+
+
+def series(name: str, curves: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
+    """The rows of several curves, one after the other; a column says of which each is."""
+    return [{name: curve} | dict(row) for curve, rows in curves.items() for row in rows]
 
 
 def write_report(folder: Path, actual: np.ndarray, probabilities: np.ndarray, labels: list[str], title: str) -> None:
     """scikit-learn's classification report as text and JSON, and the confusion matrix as a picture."""
+    folder.mkdir(parents=True)
     predicted = probabilities.argmax(axis=1)
     every = range(len(labels))
     ask = {"labels": every, "target_names": labels, "zero_division": 0}
@@ -66,18 +149,29 @@ def write_report(folder: Path, actual: np.ndarray, probabilities: np.ndarray, la
     (folder / "classification_report.txt").write_text(f"{title}\n\n{text}")
     as_json = classification_report(actual, predicted, output_dict=True, **ask)
     (folder / "classification_report.json").write_text(json.dumps(as_json, indent=2) + "\n")
-    plots.confusion(confusion_matrix(actual, predicted, labels=every), labels, title, folder / "confusion_matrix.png")
+    charts.confusion(confusion_matrix(actual, predicted, labels=every), labels, title, folder / "confusion_matrix.svg")
 
 
 def write_predictions(
     path: Path, ids: list[str], actual: np.ndarray, probabilities: np.ndarray, labels: list[str]
 ) -> None:
     """A row per post: its id, its label, the label predicted, and a probability per label."""
+    rows = (
+        {"id": id, "actual": labels[label], "predicted": labels[row.argmax()]}
+        | {f"probability_{name}": f"{p:.6f}" for name, p in zip(labels, row, strict=True)}
+        for id, label, row in zip(ids, actual, probabilities, strict=True)
+    )
+    write_table(path, rows)
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    rows = iter(rows)
+    first = next(rows)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "actual", "predicted", *(f"probability_{label}" for label in labels)])
-        for id, label, row in zip(ids, actual, probabilities, strict=True):
-            writer.writerow([id, labels[label], labels[row.argmax()], *(f"{p:.6f}" for p in row)])
+        writer = csv.DictWriter(file, first)
+        writer.writeheader()
+        writer.writerow(first)
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Model(NamedTuple):
     characters: View
     orders: int  # words in an n-gram, at most
     tokenizer: Tokenizer  # of words; the GRU's may be of another kind, and knows fewer of them
-    sharpness: float = 1.0  # of the probabilities: an inverse temperature (Guo et al. 2017), fitted on validation
+    temperature: float = 1.0  # of the probabilities (Guo et al. 2017), fitted on validation
 
 
 def fit(texts: list[str], labels: np.ndarray, label_count: int, params: Baseline) -> Model:
@@ -110,13 +110,47 @@ def matrix(held: Held, known: np.ndarray) -> csr_matrix:
 
 def probabilities(model: Model, texts: list[str]) -> np.ndarray:
     """float32 `[texts, labels]`, each row summing to 1."""
-    return softmax(np.float32(model.sharpness) * scores(model, texts), axis=1)
+    return softmax(scores(model, texts) / np.float32(model.temperature), axis=1)
+
+
+def shares(model: Model, text: str) -> np.ndarray:
+    """How much each character of the text adds to each label's score, float `[characters, labels]`.
+
+    What an n-gram adds is shared out evenly among the places where it stands and the characters there; with the
+    intercepts, all shares make up the score. As a score is linear in its n-grams, this is its gradient times its input.
+    """
+    encoding = model.tokenizer.encode(text)
+    ids = np.array(encoding.ids, np.int32)
+    ids[ids == model.tokenizer.token_to_id(tokenizer.UNKNOWN)] = 0
+    begins, ends = np.array(encoding.offsets, np.int64).reshape(-1, 2).T
+    every = np.arange(len(text))
+    added = np.zeros((len(text) + 1, len(model.words.intercepts)))
+    for view, symbols, starts, stops, orders, bits in (
+        (model.words, ids, begins, ends, range(1, model.orders + 1), TOKEN_BITS),
+        (model.characters, ngrams.characters(text), every, every + 1, CHARACTER_ORDERS, CHARACTER_BITS),
+    ):
+        # By place: which n-gram, and from where to where in the text.
+        found = [ngrams.number(symbols, np.array([0, len(symbols)]), order, bits) for order in orders]
+        first = np.concatenate([starts[: max(len(starts) - order + 1, 0)] for order in orders])
+        last = np.concatenate([stops[order - 1 :] for order in orders])
+        numbers = np.concatenate([numbers[order - 1 :] for order, numbers in zip(orders, found, strict=True)])
+        row, is_known = ngrams.find(view.ngrams, numbers)
+        is_known &= numbers > 0
+        row, first, last = row[is_known], first[is_known], last[is_known]
+        held, inverse, places = np.unique(row, return_inverse=True, return_counts=True)
+        length = np.sqrt((view.ratios[held].astype(float) ** 2).sum(axis=0))
+        adds = view.ratios[held] * view.weights[held] / np.where(length, length, 1)
+        # Each view is one half of the score.
+        each = (adds / places[:, None])[inverse] / (last - first)[:, None] / 2
+        np.add.at(added, first, each)
+        np.add.at(added, last, -each)
+    return np.cumsum(added[:-1], axis=0)
 
 
 def save(model: Model, path: Path) -> None:
     views = {"words": model.words, "characters": model.characters}
     arrays = {f"{name}.{part}": array for name, view in views.items() for part, array in view._asdict().items()}
-    arrays |= {"orders": np.array(model.orders), "sharpness": np.array(model.sharpness)}
+    arrays |= {"orders": np.array(model.orders), "temperature": np.array(model.temperature)}
     arrays["tokenizer"] = np.frombuffer(model.tokenizer.to_str().encode(), np.uint8)
     safetensors.numpy.save_file(arrays, path)
 
@@ -126,4 +160,4 @@ def load(content: bytes) -> Model:
     arrays = safetensors.numpy.load(content)
     words, characters = (View(*(arrays[f"{name}.{part}"] for part in View._fields)) for name in ("words", "characters"))
     known_words = Tokenizer.from_str(arrays["tokenizer"].tobytes().decode())
-    return Model(words, characters, int(arrays["orders"]), known_words, float(arrays["sharpness"]))
+    return Model(words, characters, int(arrays["orders"]), known_words, float(arrays["temperature"]))

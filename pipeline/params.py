@@ -59,6 +59,7 @@ class Train(Section):
     mask: bool
     pooling: Literal["last", "max", "mean", "max_mean", "attention"]
     wide: bool
+    temperature_scaling: bool
 
     word_dropout: float = Field(ge=0, lt=1)
     embedding_dropout: float = Field(ge=0, lt=1)

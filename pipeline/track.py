@@ -1,4 +1,4 @@
-"""Stage 7, track: one MLflow run for this result, with all that was made.
+"""Stage 8, track: one MLflow run for this result, with all that was made.
 
     python -m pipeline.track
 
@@ -19,14 +19,16 @@ from mlflow import MlflowClient
 
 from pipeline import params, stage
 from pipeline.corpus import tables
-from pipeline.lineage import key, origin, revisions, runs, store
+from pipeline.lineage import key, origin, pages, revisions, runs, store
 from pipeline.lineage.store import StoreError, told
+from pipeline.report import card
 from pipeline.stage import Stop
 
 MODELS = Path("models")
 REPORTS = Path("reports")
 LEARNED = [Path("data/learned/baseline.parquet"), Path("data/learned/train.parquet")]
-TRAINED = ["split.json", "train.json", "baseline.json", "history.csv", "gradients.csv", "gradients.png"]
+TRAINED = ["split.json", "train.json", "baseline.json", "history.csv", "gradients.csv"]
+DRAWN = ["history.svg", "gradients.svg"]
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
     by_hand = "DVC_STAGE" not in os.environ
     evaluated = (REPORTS / "metrics.json").exists()
     if by_hand:
-        refuse_mixture(["split", "vectorize", "baseline", "train", *(["evaluate"] if evaluated else [])])
+        refuse_mixture(["split", "vectorize", "baseline", "train", *(["evaluate", "explain"] if evaluated else [])])
     try:
         with store.locked("runs"):
             print(f"track: {track(everything, evaluated)}")
@@ -47,6 +49,8 @@ def main() -> None:
             raise Stop(sentence) from None
         # A stage that fails costs an experiment in a temporary folder all that it has made.
         print(f"warning: {sentence}")
+        if evaluated:
+            pages.write(everything)
 
 
 def refuse_mixture(stages: list[str]) -> None:
@@ -79,8 +83,11 @@ def track(everything: params.Params, evaluated: bool) -> str:
             log_training(client, run.info.run_id)
             if evaluated:
                 log_evaluation(client, run.info.run_id)
+                log_pages(client, run.info.run_id, everything)
             runs.set_tags(client, run, names | {runs.STATE: "complete" if evaluated else "trained"})
             done = [run]
+    elif evaluated:
+        pages.write(everything, client, done[0])
     if evaluated:
         with told():
             client.set_tag(done[0].info.run_id, runs.RECIPE, revisions.recipe(Path("dvc.lock").read_text()))
@@ -102,6 +109,8 @@ def log_training(client: MlflowClient, run_id: str) -> None:
     mlflow.log_metrics(measured | {name: trained[name] for name in ("parameters", "best_epoch")})
     for name in TRAINED:
         mlflow.log_artifact(str(REPORTS / name))
+    for name in DRAWN:
+        mlflow.log_artifact(str(REPORTS / name), "plots")
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, runs.LEARNED)
         # Nearly always both have learned from the same posts.
@@ -121,10 +130,21 @@ def log_evaluation(client: MlflowClient, run_id: str) -> None:
         measured |= named("network_test", figures["network"])
     mlflow.log_metrics(measured | {"test_posts": figures["posts"], "mcnemar_p": figures["mcnemar"]["p"]})
     mlflow.log_artifact(str(REPORTS / "metrics.json"))
-    for model in ("classifier", "baseline"):
-        mlflow.log_artifacts(str(REPORTS / model), model)
+    mlflow.log_artifacts(str(REPORTS / "evaluation"))
     mlflow.log_artifact("dvc.lock", runs.FOLDER)
     models.log_model(client, run_id, MODELS)
+
+
+def log_pages(client: MlflowClient, run_id: str, everything: params.Params) -> None:
+    """The page of the result, its model card, and a table of its figures at the top of what MLflow shows of the run."""
+    run = client.get_run(run_id)
+    pages.write(everything, client, run)
+    for path in (pages.PAGE, pages.CARD):
+        mlflow.log_artifact(str(path))
+    about = run.data.tags["mlflow.note.content"].partition("\n")[0]
+    figures = json.loads((REPORTS / "metrics.json").read_text())
+    text = f"{about}\n\n{card.headline(figures)}\n\nIts page is among its artifacts: `{pages.PAGE.name}`."
+    client.set_tag(run_id, "mlflow.note.content", text)
 
 
 def named(prefix: str, figures: dict[str, float]) -> dict[str, float]:

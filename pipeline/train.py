@@ -3,9 +3,9 @@
     python -m pipeline.train
 
 Writes the best epoch's weights, the architecture, the ONNX model and the n-gram evidence into `models/`, the history
-per epoch as `reports/history.csv`, the gradient that reaches each time step as `reports/gradients.csv` and `.png`, and
-the validation figures as `reports/train.json`; keeps the fingerprints of the posts it has learned from. Each epoch also
-goes to MLflow as it ends.
+per epoch as `reports/history.csv` and `.svg`, the gradient that reaches each time step as `reports/gradients.csv` and
+`.svg`, and the validation figures as `reports/train.json`; keeps the fingerprints of the posts it has learned from.
+Each epoch also goes to MLflow as it ends.
 """
 
 import csv
@@ -22,9 +22,9 @@ from pipeline.corpus import duplicates, tables
 from pipeline.lineage import runs
 from pipeline.nn import batches, evidence, export, gradients, network, vectors
 from pipeline.nn.quiet import keras, tf
-from pipeline.nn.serving import Classifier, mean
+from pipeline.nn.serving import Classifier, logits, scaled
 from pipeline.nn.training import Diverged, Progress, fit
-from pipeline.report import metrics, plots
+from pipeline.report import calibration, metrics, plots
 from pipeline.stage import Stop
 
 IDS = Path("data/ids")
@@ -80,7 +80,7 @@ def main() -> None:
         duplicates.keep(LEARNED, LEARNED_FROM)
         evidence.save(said, MODELS / "evidence.safetensors")
         export.save(model, labels, section, MODELS)
-        report = {"parameters": trained(model), "best_epoch": progress.kept_epoch} | validate(Classifier(MODELS))
+        report = {"parameters": trained(model), "best_epoch": progress.kept_epoch} | validate(section)
         title = f"Gradient that reaches each step ({section.cell}, {section.pooling} pooling)"
         write_reports(progress.history, {"before": before, "after": after}, report, title)
         if diverged:
@@ -93,15 +93,24 @@ def trained(model: keras.Model) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
-def validate(classifier: Classifier) -> dict[str, dict[str, float]]:
-    """Validation's figures of what is shipped, and of its network alone where it has a linear model beside it."""
+def validate(section: params.Train) -> dict[str, Any]:
+    """The temperature, which is fitted here, and validation's figures of what is shipped.
+
+    And those of its network alone, where it has a linear model beside it.
+    """
+    classifier = Classifier(MODELS)
     texts = tables.column(VALIDATION, "text")
     actual = np.array([classifier.labels.index(label) for label in tables.column(VALIDATION, "label")])
-    answer = classifier.network(texts)
-    if not classifier.linear:
-        return {"validation": metrics.figures(actual, answer)}
-    both = mean(answer, linear.probabilities(classifier.linear, texts))
-    return {"validation": metrics.figures(actual, both), "network_validation": metrics.figures(actual, answer)}
+    network = classifier.network(texts)
+    answer = classifier.combined(network, linear.probabilities(classifier.linear, texts) if classifier.linear else None)
+    report: dict[str, Any] = {"temperature": 1.0}
+    if section.temperature_scaling:
+        report["temperature"] = calibration.temperature(actual, logits(answer))
+        export.set_temperature(MODELS / "model.onnx", report["temperature"])
+    report["validation"] = metrics.figures(actual, scaled(answer, report["temperature"]))
+    if classifier.linear:
+        report["network_validation"] = metrics.figures(actual, network)
+    return report
 
 
 def in_words(report: dict[str, Any]) -> str:
@@ -126,7 +135,8 @@ def write_reports(history: list[dict], reaching: dict[str, np.ndarray], report: 
             writer.writeheader()
             writer.writerows(rows)
     curves = {f"{when} training": norm for when, norm in reaching.items()}
-    plots.gradients(curves, title, REPORTS / "gradients.png")
+    plots.gradients(curves, title, REPORTS / "gradients.svg")
+    plots.history(history, report["best_epoch"], REPORTS / "history.svg")
     (REPORTS / "train.json").write_text(json.dumps(report, indent=2) + "\n")
 
 

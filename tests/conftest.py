@@ -234,7 +234,9 @@ def make_models(workspace: Path) -> Callable[[Model | None], None]:
         graph = helper.make_graph(nodes, "votes", [ids], [probabilities], constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
         digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path("models").iterdir()}
-        helper.set_model_props(model, {"labels": json.dumps(LABELS), "made_with": json.dumps(digests)})
+        helper.set_model_props(
+            model, {"labels": json.dumps(LABELS), "made_with": json.dumps(digests), "temperature": "1"}
+        )
         onnx.save(model, "models/model.onnx")
 
     return make

@@ -24,7 +24,7 @@ def evaluate_with(
     make_models: Callable, everything: params.Params, wide: bool
 ) -> tuple[dict, linear.Model, list[list[dict]]]:
     """`reports/metrics.json` after the stage, the linear model, and the classifier's and its predictions."""
-    beside = linear.fit(POSTS, np.array([0, 0, 0, 1, 1, 1]), 2, everything.baseline)._replace(sharpness=2.0)
+    beside = linear.fit(POSTS, np.array([0, 0, 0, 1, 1, 1]), 2, everything.baseline)._replace(temperature=0.5)
     make_models(beside if wide else None)
     linear.save(beside, Path("models/baseline.safetensors"))
     Path("data/split").mkdir(parents=True)

@@ -35,7 +35,7 @@ UNSEEN = ["print(z)", "", "  ", "ẞ ∀ none of these", "Console.WriteLine(z); 
 
 
 def fit(**changes) -> Model:
-    return linear.fit(TEXTS, LABELS, 3, PARAMS.model_copy(update=changes))._replace(sharpness=2.5)
+    return linear.fit(TEXTS, LABELS, 3, PARAMS.model_copy(update=changes))._replace(temperature=0.4)
 
 
 @pytest.fixture
@@ -107,8 +107,8 @@ def test_probabilities_are_a_softmax_of_the_scores_as_sharp_as_the_model_says() 
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(probabilities, softmax(2.5 * scores, axis=1), atol=1e-6)
-    np.testing.assert_allclose(linear.probabilities(model._replace(sharpness=1e-9), UNSEEN), 1 / 3, atol=1e-6)
-    sure = linear.probabilities(model._replace(sharpness=1000.0), UNSEEN).max(axis=1)
+    np.testing.assert_allclose(linear.probabilities(model._replace(temperature=1e9), UNSEEN), 1 / 3, atol=1e-6)
+    sure = linear.probabilities(model._replace(temperature=0.001), UNSEEN).max(axis=1)
     np.testing.assert_allclose(sure, 1, atol=1e-3)
 
 
@@ -174,7 +174,7 @@ def test_a_file_gives_the_model_back_and_the_same_posts_the_same_bytes(saved: Pa
     again = linear.load(saved.read_bytes())
     linear.save(fit(), tmp_path / "again.safetensors")
 
-    assert (again.orders, again.sharpness) == (3, 2.5)
+    assert (again.orders, again.temperature) == (3, 0.4)
     np.testing.assert_array_equal(linear.scores(again, TEXTS + UNSEEN), linear.scores(fit(), TEXTS + UNSEEN))
     assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
 

@@ -1,5 +1,6 @@
 """Two runs side by side: parameters, data and code that differ, and figures with a paired test on the same posts."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,12 @@ from mlflow.entities import Run
 
 from pipeline.lineage import runs
 from pipeline.lineage.show import artifact, digests, table
-from pipeline.report import metrics
+from pipeline.report import significance
 
 FIGURES = ["test_accuracy", "test_macro_f1", "test_log_loss", "baseline_test_accuracy"]
 FIGURES += ["validation_accuracy", "validation_macro_f1", "validation_log_loss", "parameters", "best_epoch"]
 PREDICTIONS = "classifier/predictions.csv"
+LEVEL = 0.05
 
 
 def compare(client: MlflowClient, a: Run, b: Run) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def compare(client: MlflowClient, a: Run, b: Run) -> dict[str, Any]:
             for name in FIGURES
             if name in a.data.metrics and name in b.data.metrics
         },
-        "paired": paired(client, a, b),
+        "paired": paired(*(table(client, run, PREDICTIONS) for run in (a, b))),
     }
 
 
@@ -67,17 +69,26 @@ def code(client: MlflowClient, run: Run) -> dict[str, str]:
     return what["code"] if what else {"all": "unknown"}
 
 
-def paired(client: MlflowClient, a: Run, b: Run) -> dict[str, Any] | str:
-    """McNemar's test of the two classifiers' answers; or a sentence on why there can be none."""
-    tables = [table(client, run, PREDICTIONS) for run in (a, b)]
-    if not all(tables):
+def paired(a: Sequence[Mapping[str, str]], b: Sequence[Mapping[str, str]]) -> dict[str, Any] | str:
+    """McNemar's test of two classifiers' predictions, and the 95% interval of B's macro F1 less A's.
+
+    Or a sentence on why there can be none.
+    """
+    if not a or not b:
         return "No paired test: not both were evaluated on test posts."
-    rows = [{row["id"]: row for row in of_run} for of_run in tables]
+    rows = [{row["id"]: row for row in predictions} for predictions in (a, b)]
     if {id: row["actual"] for id, row in rows[0].items()} != {id: row["actual"] for id, row in rows[1].items()}:
         return "No paired test: the two were not evaluated on the same test posts."
     right = [np.array([rows[which][id]["predicted"] == rows[0][id]["actual"] for id in rows[0]]) for which in (0, 1)]
-    only_a, only_b, p = metrics.mcnemar(*right)
-    return {"posts": len(rows[0]), "only_a_right": only_a, "only_b_right": only_b, "p": p}
+    only_a, only_b, p = significance.mcnemar(*right)
+    labels = sorted({row[column] for of_run in rows for row in of_run.values() for column in ("actual", "predicted")})
+    number = {label: place for place, label in enumerate(labels)}
+    actual, of_a, of_b = (
+        np.array([number[rows[which][id][column]] for id in rows[0]])
+        for which, column in ((0, "actual"), (0, "predicted"), (1, "predicted"))
+    )
+    low, high = significance.f1_difference(actual, of_b, of_a, len(labels), LEVEL)
+    return {"posts": len(actual), "only_a_right": only_a, "only_b_right": only_b, "p": p, "macro_f1": [low, high]}
 
 
 def in_words(paired: dict[str, Any] | str) -> str:
@@ -85,5 +96,6 @@ def in_words(paired: dict[str, Any] | str) -> str:
         return paired
     return (
         f"Of {paired['posts']:,} test posts {paired['only_a_right']:,} only A gets right, {paired['only_b_right']:,} "
-        f"only B (McNemar's p = {paired['p']:.2g})."
+        f"only B (McNemar's p = {paired['p']:.2g}). B's macro F1 less A's: {paired['macro_f1'][0]:+.4f} to "
+        f"{paired['macro_f1'][1]:+.4f} (95% interval)."
     )

@@ -27,22 +27,8 @@ def show(client: MlflowClient, run: Run) -> None:
     print(f"result        {tags.get(runs.DIGEST, 'not evaluated')}")
     print(f"  key         {tags.get(runs.KEY, 'unknown')}")
     print(f"  held by     {', '.join(holders(tags)) or 'no commit and no experiment'}")
-    print(f"made from     {made_from(client, run)}")
-    if experiment := tags.get(origin.EXPERIMENT):
-        print(f"  experiment  {experiment}")
-    print(f"  corpus      {tags.get('corpus')}, digest {tags.get('corpus.digest')}")
-    for each in data_sets(run):
-        context = next((tag.value for tag in each.tags if tag.key == "mlflow.data.context"), "data")
-        posts = json.loads(each.dataset.profile or "{}").get("num_rows")
-        print(f"  {context:12}{'?' if posts is None else f'{posts:,}'} posts, md5 {each.dataset.digest}")
-    machine = artifact(client, run, f"{runs.FOLDER}/machine.json")
-    if machine:
-        print(f"  machine     {machine['processor']}, {machine['cores']} cores, {machine['system']}")
-        names = ("tensorflow", "keras", "numpy", "scikit-learn", "tokenizers", "onnxruntime")
-        libraries = ", ".join(f"{name} {machine['libraries'][name]}" for name in names if name in machine["libraries"])
-        print(f"  libraries   Python {machine['python']}, {libraries}")
-    else:
-        print("  machine     unknown: training came from DVC's cache, or MLflow was away at its start")
+    for name, value in ingredients(client, run):
+        print(f"{name if name == 'made from' else f'  {name}':14}{value}")
     for name in METRICS:
         if name in metrics:
             print(f"{name:24}{metrics[name]:.4f}")
@@ -50,6 +36,29 @@ def show(client: MlflowClient, run: Run) -> None:
         print(f"model         models:/{model.model_id}")
     for version in versions(client, run):
         print(f"  registered  {version}")
+
+
+def ingredients(client: MlflowClient, run: Run) -> list[tuple[str, str]]:
+    """What the result was made from, by name: commit, posts, machine, libraries. Raises StoreError."""
+    tags = run.data.tags
+    told = [("made from", made_from(client, run))]
+    if experiment := tags.get(origin.EXPERIMENT):
+        told.append(("experiment", experiment))
+    told.append(("corpus", f"{tags.get('corpus')}, digest {tags.get('corpus.digest')}"))
+    for each in data_sets(run):
+        context = next((tag.value for tag in each.tags if tag.key == "mlflow.data.context"), "data")
+        posts = json.loads(each.dataset.profile or "{}").get("num_rows")
+        told.append((context, f"{'?' if posts is None else f'{posts:,}'} posts, md5 {each.dataset.digest}"))
+    machine = artifact(client, run, f"{runs.FOLDER}/machine.json")
+    if not machine:
+        return [*told, ("machine", "unknown: training came from DVC's cache, or MLflow was away at its start")]
+    names = ("tensorflow", "keras", "numpy", "scikit-learn", "tokenizers", "onnxruntime")
+    libraries = [f"{name} {machine['libraries'][name]}" for name in names if name in machine["libraries"]]
+    return [
+        *told,
+        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
+        ("libraries", f"Python {machine['python']}, {', '.join(libraries)}"),
+    ]
 
 
 def data_sets(run: Run) -> list[DatasetInput]:

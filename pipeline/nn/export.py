@@ -38,6 +38,14 @@ def save(model: keras.Model, labels: list[str], params: Train, folder: Path) -> 
     (folder / "model.onnx").write_bytes(onnx_model.SerializeToString(deterministic=True))
 
 
+def set_temperature(path: Path, temperature: float) -> None:
+    """Note in the ONNX model by what its answers are to be scaled; it was 1."""
+    model = onnx.load(path)
+    noted = {each.key: each.value for each in model.metadata_props} | {"temperature": str(temperature)}
+    helper.set_model_props(model, noted)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     """The weights by name, without the wrapper's: a network built from `network.json` has none in its paths."""
     return {"/".join(variable.path.split("/")[-3:]): np.asarray(variable) for variable in model.weights}
@@ -70,7 +78,8 @@ def to_onnx(
     made_with: dict[str, str],
     params: Train,
 ) -> onnx.ModelProto:
-    """The network of `network.build` out of ONNX's own operators; `labels` and `made_with` stand in the metadata.
+    """The network of `network.build` out of ONNX's own operators; `labels` and `made_with` stand in the metadata,
+    and the temperature, 1.
 
     Inputs: `ids` int32 `[batch, time]`, 0 is padding on the right, and `evidence` float32 `[batch, time, columns]`
     unless `columns` is 0; time is `width` where that is no None. Output: `probabilities` float32 `[batch, labels]`.
@@ -107,7 +116,8 @@ def to_onnx(
     outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(labels)])]
     made = helper.make_graph(graph.nodes, "classifier", inputs, outputs, graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-    helper.set_model_props(model, {"labels": json.dumps(labels), "made_with": json.dumps(made_with)})
+    noted = {"labels": json.dumps(labels), "made_with": json.dumps(made_with), "temperature": "1.0"}
+    helper.set_model_props(model, noted)
     onnx.checker.check_model(model, full_check=True)
     return model
 

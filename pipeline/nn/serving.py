@@ -5,7 +5,7 @@ Needs a few files of `models/`, and no TensorFlow.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,10 +28,19 @@ def companions(wide: bool) -> list[str]:
     return [TOKENIZER, EVIDENCE, *([LINEAR] if wide else [])]
 
 
+def logits(probabilities: np.ndarray) -> np.ndarray:
+    """Their logarithms; a model that is sure beyond float32's numbers says 0, of which there is none."""
+    return np.log(np.maximum(probabilities, np.float32(1e-30)))
+
+
 def mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The geometric mean of two models' probabilities, float32 `[posts, labels]`: the softmax of their mean logits."""
-    floor = 1e-30  # a model that is sure beyond float32's numbers says 0
-    return softmax((np.log(np.maximum(one, floor)) + np.log(np.maximum(other, floor))) / 2, axis=1)
+    return softmax((logits(one) + logits(other)) / 2, axis=1)
+
+
+def scaled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Temperature scaling (Guo et al. 2017): a temperature above 1 makes a model less sure, one below it surer."""
+    return softmax(logits(probabilities) / np.float32(temperature), axis=1)
 
 
 class Classifier:
@@ -48,6 +57,7 @@ class Classifier:
             noted = self.session.get_modelmeta().custom_metadata_map
             made_with: dict[str, str] = json.loads(noted["made_with"])
             self.labels: list[str] = json.loads(noted["labels"])
+            self.temperature = float(noted["temperature"])  # fitted on validation, or 1
             _, width = self.session.get_inputs()[0].shape  # a number where the network reads padding, else a name
         except Exception as error:  # each library has exceptions of its own
             raise Stop(f"{MODEL} is damaged ({' '.join(str(error).split())}); {back}") from None
@@ -66,14 +76,25 @@ class Classifier:
             raise Stop(f"a file beside {MODEL} is not of this version ({error!r}); {back}") from None
 
     def probabilities(self, texts: Iterable[str]) -> np.ndarray:
-        """What is shipped, float32 `[texts, labels]`: the network's answer, or its mean with the linear model's."""
+        """What is shipped, float32 `[texts, labels]`: the network's answer, or its mean with the linear model's.
+
+        Either is scaled by the temperature.
+        """
         # What is no text (half of a surrogate pair) becomes a question mark.
         texts = [text.encode("utf-8", "replace").decode() for text in texts]
         answer = self.network(texts)
-        return mean(answer, linear.probabilities(self.linear, texts)) if self.linear else answer
+        beside = linear.probabilities(self.linear, texts) if self.linear else None
+        return scaled(self.combined(answer, beside), self.temperature)
 
-    def network(self, texts: list[str]) -> np.ndarray:
-        """What the recurrent network says by itself, float32 `[texts, labels]`."""
+    def combined(self, network: np.ndarray, linear: np.ndarray | None) -> np.ndarray:
+        """What the network and, if it is one half of the answer, the linear model say together; not yet scaled."""
+        return mean(network, linear) if self.linear and linear is not None else network
+
+    def network(self, texts: list[str], answered: Callable[[int], object] = lambda posts: None) -> np.ndarray:
+        """What the recurrent network says by itself, float32 `[texts, labels]`.
+
+        `answered` is told how many texts were just seen to.
+        """
         result = np.empty((len(texts), len(self.labels)), np.float32)
         if texts:
             # Each post's row takes the label's place: batches come in order of length.
@@ -81,4 +102,5 @@ class Classifier:
             posts = replace(posts, evidence=evidence.look_up(self.evidence, posts))
             for inputs, rows in batches.batches(posts, BATCH, self.width):
                 (result[rows],) = self.session.run(["probabilities"], inputs)
+                answered(len(rows))
         return result

@@ -20,7 +20,7 @@ from pipeline.lineage import key, runs, show
 from pipeline.lineage.store import StoreError, told
 from pipeline.params import Registry
 from pipeline.registry import versions
-from pipeline.report import metrics
+from pipeline.report import metrics, significance
 from pipeline.stage import Stop
 
 TEST = Path("data/split/test.parquet")
@@ -193,8 +193,8 @@ def compare(
     """Is it better than the other, more than by chance? Does no label get worse?"""
     count = len(posts.labels)
     by_label, other_by_label = (metrics.f1_by_label(posts.actual, answer, count) for answer in (ours, theirs))
-    low, high = metrics.f1_difference(posts.actual, ours, theirs, count, section.level)
-    only, only_other, p = metrics.mcnemar(ours == posts.actual, theirs == posts.actual)
+    low, high = significance.f1_difference(posts.actual, ours, theirs, count, section.level)
+    only, only_other, p = significance.mcnemar(ours == posts.actual, theirs == posts.actual)
     macro, other_macro = float(by_label.mean()), float(other_by_label.mean())
     verdict.figures |= {
         "posts": len(posts.ids), "posts_md5": posts.md5, "against": name, "macro_f1": macro,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,6 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.lineage import origin, runs, store
 from pipeline.lineage.show import artifact, digests
-from pipeline.lineage.show import table as rows
 from pipeline.lineage.store import told
 from pipeline.stage import Stop
 
@@ -40,10 +40,9 @@ def register(client: MlflowClient, model: str, run: Run) -> tuple[ModelVersion, 
             return there[0], False
         tags = lineage(run)
         split, figures = (artifact(client, run, name) for name in ("split.json", "metrics.json"))
-        predictions = rows(client, run, "classifier/predictions.csv")
-        if not (split and figures and predictions):
+        if not (split and figures):
             raise Stop(f"{name} has lost its reports; delete the run, and `dvc repro` there logs it anew")
-        text = card.write(model, run.data.params, run.data.tags | tags, split, figures, predictions)
+        text = card.write(model, run.data.params, run.data.tags | tags, split, figures)
         with told():
             try:
                 client.create_registered_model(model, description=ABOUT)
@@ -64,10 +63,16 @@ def register(client: MlflowClient, model: str, run: Run) -> tuple[ModelVersion, 
 def lineage(run: Run) -> dict[str, str]:
     """Where a version comes from and how good it is, as its tags."""
     tags = {name: run.data.tags[name] for name in (runs.DIGEST, runs.KEY, "corpus", "corpus.digest")}
-    if commit := run.data.tags.get(origin.COMMIT):
-        tags |= {"git.commit": commit, origin.DIRTY: run.data.tags.get(origin.DIRTY, "false")}
+    tags |= commit(run.data.tags)
     tags |= {f"data.{name}": digest for name, digest in digests(run).items()}
     return tags | {name: f"{run.data.metrics[name]:g}" for name in FIGURES if name in run.data.metrics}
+
+
+def commit(tags: Mapping[str, str]) -> dict[str, str]:
+    """The commit, and whether what ran differed from it; empty where git knew of none."""
+    if origin.COMMIT not in tags:
+        return {}
+    return {"git.commit": tags[origin.COMMIT], origin.DIRTY: tags.get(origin.DIRTY, "false")}
 
 
 def of_result(client: MlflowClient, model: str, digest: str) -> list[ModelVersion]:

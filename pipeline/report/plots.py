@@ -1,29 +1,49 @@
-"""Pictures. PNG without a date in it: the same figures give the same bytes."""
+"""Pictures of a training, and how all are kept: without a date in them, so the same figures give the same bytes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+# Text stays text in SVG. A label may have dollars in its name, which are no formula.
+matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "plots", "text.parse_math": False}
+matplotlib.rcParams |= {"font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"], "axes.titlesize": 11}
+matplotlib.rcParams |= {"legend.frameon": False, "legend.fontsize": 9}
 
 
-def confusion(matrix: np.ndarray, labels: list[str], title: str, path: Path) -> None:
-    """Draw a confusion matrix: `matrix[i, j]` is how many posts of label i were taken for label j."""
-    rates = matrix / matrix.sum(axis=1, keepdims=True).clip(min=1)
-    size = 2.6 + 0.75 * len(labels)
-    figure = Figure(figsize=(size + 1, size), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xticks=range(len(labels)), yticks=range(len(labels)), xlabel="predicted", ylabel="actual")
-    axes.set_xticklabels(labels, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticklabels(labels)
-    axes.set_title(title, fontsize=11)
-    for i, row in enumerate(matrix):
-        for j, count in enumerate(row):
-            color = "white" if rates[i, j] > 0.5 else "black"
-            axes.text(j, i, f"{count:,}\n{rates[i, j]:.1%}", ha="center", va="center", color=color, fontsize=9)
-    figure.colorbar(image, label="share of the actual label's posts", shrink=0.8)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+def blank(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many inches with one pair of axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As PNG or SVG, by the name. A page that holds an SVG can leave out its `background`."""
+    figure.patch.set_gid("background")
+    for axes in figure.axes:
+        axes.patch.set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, metadata={"Date" if path.suffix == ".svg" else "Software": None})
+
+
+def history(rows: Sequence[Mapping[str, float]], kept: int, path: Path) -> None:
+    """Draw log loss and accuracy by epoch, on training and validation posts; `kept` is the epoch whose weights stay."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    epochs = [int(row["epoch"]) for row in rows]
+    names = {"log_loss": "log loss (nats)", "accuracy": "accuracy"}
+    for axes, (name, label) in zip(figure.subplots(1, 2), names.items(), strict=True):
+        axes.plot(epochs, [row[name] for row in rows], ".--", label="training, with dropout")
+        axes.plot(epochs, [row[f"val_{name}"] for row in rows], ".-", label="validation")
+        axes.axvline(kept, color="C2", linewidth=1, linestyle="dotted", label="epoch kept")
+        axes.set(xlabel="epoch", ylabel=label, title=f"{label.partition(' (')[0].capitalize()} by epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend()
+    save(figure, path)
 
 
 def gradients(curves: Mapping[str, Sequence[float] | np.ndarray], title: str, path: Path) -> None:
@@ -31,13 +51,13 @@ def gradients(curves: Mapping[str, Sequence[float] | np.ndarray], title: str, pa
 
     Curves come in pairs of one colour: before training (dotted), and after.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = blank(8, 4.5)
     for place, (label, norms) in enumerate(curves.items()):
         axes.semilogy(
             norms, label=label, color=f"C{place // 2}", linestyle=("dotted", "solid")[place % 2], linewidth=1.3
         )
     axes.set(xlabel="steps back from the last token", ylabel="norm of the gradient", title=title)
+    axes.yaxis.set_major_formatter(LogFormatter())
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=9)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    axes.legend()
+    save(figure, path)

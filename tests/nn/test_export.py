@@ -320,7 +320,7 @@ def test_no_file_carries_a_date_or_a_path(random_network: Callable, small: Calla
         assert str(tmp_path).encode() not in content
         assert not re.search(rb"20\d\d-\d\d|/home/|/work/|/tmp/", content)
     model = onnx.load(tmp_path / "model.onnx")
-    assert [prop.key for prop in model.metadata_props] == ["labels", "made_with"]
+    assert [prop.key for prop in model.metadata_props] == ["labels", "made_with", "temperature"]
     assert not model.doc_string + model.graph.doc_string + model.producer_name + model.producer_version
     with safe_open(tmp_path / "weights.safetensors", "numpy") as weights:
         assert weights.metadata() is None

@@ -39,7 +39,7 @@ def made(kind: str, folder: Path, random_network: Callable, small: Callable[...,
     known = evidence.fit(posts, len(LABELS), train)
     evidence.save(known, folder / "evidence.safetensors")
     beside = linear.fit(texts, labels, len(LABELS), params.Baseline(ngrams=2, min_posts=2, character_min_posts=2, C=1))
-    linear.save(beside._replace(sharpness=2.0), folder / "baseline.safetensors")
+    linear.save(beside._replace(temperature=0.5), folder / "baseline.safetensors")
     width = None if train.mask else 30
     columns = evidence.look_up(known, posts).shape[1]
     network = random_network(train, tokenizer.get_vocab_size(), len(LABELS), evidence=columns, width=width)

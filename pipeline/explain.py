@@ -1,0 +1,188 @@
+"""Stage 7, explain: posts worth a look, and the words that moved the answer.
+
+    python -m pipeline.explain
+
+Chosen are the mistakes, those that the classifier was surest of first, posts that the recurrent network or the baseline
+alone gets right, some right answers for comparison, and the posts of two labels that are most alike. They stand in
+`reports/posts.json`. What moved an answer is what each word adds to the log-odds of the label predicted, against the
+right one, or where that was predicted against the next: by integrated gradients for the network's half of the answer
+(`pipeline.nn.attribution`), exactly for the linear model's (`pipeline.linear.shares`).
+"""
+
+import csv
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from tqdm import tqdm
+
+from pipeline import linear, params, stage
+from pipeline.corpus import tables
+from pipeline.corpus.tokenizer import encode
+from pipeline.nn import attribution, batches, evidence
+from pipeline.nn.quiet import keras, tf
+from pipeline.nn.serving import Classifier
+
+TEST = Path("data/split/test.parquet")
+MODELS = Path("models")
+EVALUATION = Path("reports/evaluation")
+OUT = Path("reports/posts.json")
+
+MISTAKES, ALONE, RIGHT = 1000, 100, 3  # at most; right ones are per label, of the surest and of the least sure
+WORD = re.compile(r"\w+|[^\w\s]")
+WORDS = 15  # of a post, that moved its answer most
+COMPARED = 10_000  # posts among which those most alike are looked for
+BLOCK = 500  # posts compared with all others at once
+PAIRS, PER_LABELS = 12, 2  # of posts most alike: in all, and of the same two labels
+
+
+def main() -> None:
+    params.load()
+    start = time.monotonic()
+    ids, texts, names = (tables.column(TEST, name) for name in ("id", "text", "label"))
+    classifier = Classifier(MODELS)
+    labels = classifier.labels
+    actual = np.array([labels.index(name) for name in names])
+    answers = {path.parent.name: read(path, labels) for path in EVALUATION.glob("*/predictions.csv")}
+    right = {model: probabilities.argmax(axis=1) == actual for model, probabilities in answers.items()}
+    network_right = right.get("network", right["classifier"])
+
+    probabilities = answers["classifier"]
+    chosen = choose(actual, probabilities, network_right, right["baseline"])
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    predicted = order[:, 0]
+    against = np.where(predicted == actual, order[:, 1], actual)
+    moved = what_moved(classifier, [texts[row] for row in chosen], predicted[chosen], against[chosen])
+    posts = [
+        {
+            "id": ids[row],
+            "text": texts[row],
+            "actual": labels[actual[row]],
+            "predicted": labels[predicted[row]],
+            "against": labels[against[row]],
+            "confidence": round(float(probabilities[row].max()), 4),
+            "network": "right" if network_right[row] else "wrong",
+            "baseline": "right" if right["baseline"][row] else "wrong",
+            "words": words,
+        }
+        for row, words in zip(chosen, moved, strict=True)
+    ]
+    alike = [
+        {"similarity": share}
+        | {
+            side: {
+                "id": ids[row],
+                "text": texts[row],
+                "actual": labels[actual[row]],
+                "predicted": labels[predicted[row]],
+            }
+            for side, row in (("one", one), ("other", other))
+        }
+        for one, other, share in most_alike(texts, actual)
+    ]
+    mistakes = int((~right["classifier"]).sum())
+    result = {"mistakes": mistakes, "posts": posts, "alike": alike}
+    OUT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"explain: {mistakes:,} mistakes, {len(posts):,} posts with the words that moved the answer, "
+          f"in {time.monotonic() - start:.1f} s")  # fmt: skip
+
+
+def read(path: Path, labels: Sequence[str]) -> np.ndarray:
+    """The probabilities `[posts, labels]` that `evaluate` wrote."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return np.array([[float(row[f"probability_{label}"]) for label in labels] for row in csv.DictReader(file)])
+
+
+def choose(
+    actual: np.ndarray, probabilities: np.ndarray, network_right: np.ndarray, baseline_right: np.ndarray
+) -> list[int]:
+    """Rows of the posts to show, each once: mistakes, then those that one alone gets right, then some right ones."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == actual
+    surest = np.argsort(-confidence, kind="stable")
+    rows = [
+        *surest[~right[surest]][:MISTAKES],
+        *surest[(network_right & ~baseline_right)[surest]][:ALONE],
+        *surest[(~network_right & baseline_right)[surest]][:ALONE],
+    ]
+    for label in np.unique(actual)[: MISTAKES // (2 * RIGHT)]:
+        of_label = surest[(right & (actual == label))[surest]]
+        rows += [*of_label[:RIGHT], *of_label[-RIGHT:]]
+    return [int(row) for row in dict.fromkeys(rows)]
+
+
+def what_moved(
+    classifier: Classifier, texts: list[str], toward: np.ndarray, against: np.ndarray
+) -> list[list[tuple[int, int, float]]]:
+    """The words that moved each answer most, in the order in which they stand.
+
+    Each as its begin and its end in the text, and what it adds to the log-odds of one label against another.
+    """
+    posts = batches.make(encode(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
+    posts = replace(posts, evidence=evidence.look_up(classifier.evidence, posts))
+    # Else its sums are made in whatever order the threads come.
+    tf.config.experimental.enable_op_determinism()
+    model: keras.Model = attribution.load(MODELS)
+    result = []
+    with tqdm(desc="  explaining", total=len(texts), unit=" posts", leave=False, disable=None) as bar:
+        by_token = attribution.by_token(model, posts, toward, against, classifier.width, bar.update)
+    for row, (text, shares) in enumerate(zip(texts, by_token, strict=True)):
+        by_character = np.zeros(len(text))
+        spans = classifier.tokenizer.encode(text).offsets
+        for (begin, end), share in zip(spans, shares, strict=False):
+            by_character[begin:end] += share / max(end - begin, 1)
+        if classifier.linear:
+            by_label = linear.shares(classifier.linear, text) / classifier.linear.temperature
+            by_character += by_label[:, toward[row]] - by_label[:, against[row]]
+            by_character /= 2
+        result.append(strongest(text, by_character / classifier.temperature))
+    return result
+
+
+def strongest(text: str, by_character: np.ndarray) -> list[tuple[int, int, float]]:
+    words = [match.span() for match in WORD.finditer(text)]
+    shares = [(begin, end, round(float(by_character[begin:end].sum()), 3)) for begin, end in words]
+    most = sorted(shares, key=lambda word: -abs(word[2]))[:WORDS]
+    return sorted(word for word in most if word[2])
+
+
+def most_alike(texts: list[str], actual: np.ndarray) -> list[tuple[int, int, float]]:
+    """Pairs of posts of different labels with the most alike words, and their cosine similarity by tf-idf.
+
+    Of the same two labels `PER_LABELS` at most. Of more than `COMPARED` posts, that many are looked at.
+    """
+    rows = np.arange(len(texts))
+    if len(rows) > COMPARED:
+        rows = np.sort(np.random.default_rng(1).choice(rows, COMPARED, replace=False))
+    labels = actual[rows]
+    try:
+        vectors = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32).fit_transform(
+            texts[row] for row in rows
+        )
+    except ValueError:  # no word is in two posts
+        return []
+    pairs: set[tuple[float, int, int]] = set()
+    for begin in range(0, len(rows), BLOCK):
+        block = slice(begin, begin + BLOCK)
+        alike = (vectors[block] @ vectors.T).toarray()
+        alike[labels[block, None] == labels] = 0
+        for one, other in enumerate(alike.argmax(axis=1)):
+            first, second = sorted((begin + one, int(other)))
+            pairs.add((round(float(alike[one, other]), 4), first, second))
+    chosen: list[tuple[int, int, float]] = []
+    count = Counter[tuple[int, ...]]()
+    for share, one, other in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
+        of_labels = tuple(sorted((labels[one], labels[other])))
+        if share and count[of_labels] < PER_LABELS and len(chosen) < PAIRS:
+            count[of_labels] += 1
+            chosen.append((int(rows[one]), int(rows[other]), share))
+    return chosen
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,62 @@
+"""The page and the model card of a result, which say where it comes from and how it stands to the champion."""
+
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from pipeline.lineage import compare, origin, runs, show
+from pipeline.params import Params
+from pipeline.registry import versions
+from pipeline.report import card, page
+from pipeline.report.page import REPORTS
+
+PAGE, CARD = REPORTS / "report.html", REPORTS / "model_card.md"
+FIGURES = ("accuracy", "macro_f1", "log_loss", "ece")
+
+
+def write(params: Params, client: MlflowClient | None = None, run: Run | None = None) -> None:
+    """Write both into `reports/`, from what lies there; without a run, as when the store is away, by what git says.
+
+    Raises StoreError.
+    """
+    split, figures = (page.read(name) for name in ("split", "metrics"))
+    parameters = list(runs.flat(params.model_dump(exclude={"registry"})))
+    if client and run:
+        tags = versions.commit(run.data.tags)
+        lineage = [("run", f"{run.info.run_name} ({run.info.run_id})"), *show.ingredients(client, run)]
+        champion, standing = against_champion(client, params.registry.model, run)
+    else:
+        tags = versions.commit(origin.tags())
+        lineage = [
+            ("commit", tags.get("git.commit", "none")),
+            ("corpus", f"{split['corpus']['source']}, digest {split['corpus']['digest']}"),
+        ]
+        champion, standing = None, "Who the champion is was not to be learned: MLflow was out of reach."
+    lineage.append(("licence of the posts", split["corpus"]["licence"]))
+    page.write(PAGE, lineage, parameters, champion, standing)
+    CARD.write_text(card.write(params.registry.model, dict(parameters), tags, split, figures), encoding="utf-8")
+
+
+def against_champion(client: MlflowClient, model: str, run: Run) -> tuple[dict[str, Any] | None, str]:
+    """The champion's name and figures, if it is another, and how the run's result compares. Raises StoreError."""
+    number = versions.aliases(client, model).get(versions.CHAMPION)
+    if not number:
+        return None, "No version is the champion yet."
+    version = versions.find(client, model, number)
+    if version.run_id == run.info.run_id:
+        return None, f"It is the champion: version {number}."
+    other = versions.run_of(client, version)
+    figures = {name: other.data.metrics[f"test_{name}"] for name in FIGURES if f"test_{name}" in other.data.metrics}
+    theirs = show.table(client, other, compare.PREDICTIONS)
+    paired = compare.paired(theirs, page.predictions())
+    if isinstance(paired, str):
+        sentence = f"The champion, version {number}, was judged on other test posts."
+    else:
+        low, high = paired["macro_f1"]
+        sentence = (
+            f"Against the champion, version {number}: macro F1 {low:+.4f} to {high:+.4f} (95% interval of the "
+            f"difference); {paired['only_b_right']:,} posts only this one gets right, {paired['only_a_right']:,} only "
+            f"the champion (McNemar's p = {paired['p']:.2g})."
+        )
+    return {"name": f"the champion, version {number}", "figures": figures}, sentence
