@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
-from tqdm import tqdm
 
 from pipeline import linear, params, stage
 from pipeline.corpus import tables
@@ -45,8 +44,7 @@ def main() -> None:
         about += ", a corpus for trying out"
 
     start = time.monotonic()
-    # disable=None: no bar where there is no terminal
-    with tqdm(desc="  asking the network", total=len(ids), unit=" posts", leave=False, disable=None) as bar:
+    with stage.bar("asking the network", texts, "posts") as bar:
         network = classifier.network(texts, bar.update)
     beside = linear.load((MODELS / "baseline.safetensors").read_bytes())
     baseline = linear.probabilities(beside, texts)

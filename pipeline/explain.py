@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
-from tqdm import tqdm
 
 from pipeline import linear, params, stage
 from pipeline.corpus import tables
@@ -129,7 +128,7 @@ def what_moved(
     tf.config.experimental.enable_op_determinism()
     model: keras.Model = attribution.load(MODELS)
     result = []
-    with tqdm(desc="  explaining", total=len(texts), unit=" posts", leave=False, disable=None) as bar:
+    with stage.bar("explaining", texts, "posts") as bar:
         by_token = attribution.by_token(model, posts, toward, against, classifier.width, bar.update)
     for row, (text, shares) in enumerate(zip(texts, by_token, strict=True)):
         by_character = np.zeros(len(text))

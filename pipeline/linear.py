@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from tokenizers import Tokenizer
 
+from pipeline import stage
 from pipeline.corpus import ngrams, tokenizer
 from pipeline.corpus.ngrams import CHARACTER_BITS, CHARACTER_ORDERS, TOKEN_BITS, Held
 from pipeline.stage import Stop
@@ -69,7 +70,7 @@ def fit_view(held: Held, labels: np.ndarray, label_count: int, min_posts: int, i
     known = ngrams.ratios(held, labels, label_count, min_posts)
     holds = matrix(held, known.ngrams)
     weights, intercepts = np.zeros_like(known.ratios), np.zeros(label_count, np.float32)
-    for label in range(label_count if holds.nnz else 0):
+    for label in stage.bar("learning labels", range(label_count if holds.nnz else 0), "labels"):
         weighted = holds.copy()
         weighted.data = known.ratios[holds.indices, label]
         # Scaled to length 1, long posts weigh no more than short ones.

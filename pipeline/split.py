@@ -38,7 +38,7 @@ def main() -> None:
         # Case and blanks make no other post: the tokenizer does not see them either.
         texts = [" ".join(text.lower().split()) for text in batch["text"]]
         digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
-        fingerprints += map(duplicates.fingerprint, batch["text"])
+        fingerprints += map(duplicates.fingerprint, stage.bar("looking for near copies", batch["text"], "posts"))
 
     dropped = drop_duplicates(roles, labels, digests)
     require_all(labels, roles)

@@ -1,11 +1,16 @@
 """What every command of the pipeline has in common: how it starts, and how it stops with a sentence."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Stop(Exception):
@@ -38,6 +43,16 @@ def run(main: Callable[[], None], code: int = 1) -> None:
 def end(sentence: str, code: int) -> NoReturn:
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(code)
+
+
+def bar(doing: str, over: Sequence, unit: str) -> tqdm:
+    """A progress bar, gone when it is done, and none where there is no terminal.
+
+    To go over the things one by one, or to be told by its `update` how many were just seen to.
+    """
+    from tqdm import tqdm  # here, as serving needs none
+
+    return tqdm(over, desc=f"  {doing}", unit=f" {unit}", leave=False, disable=None)
 
 
 def root() -> Path:

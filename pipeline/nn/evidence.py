@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import safetensors.numpy
 
+from pipeline import stage
 from pipeline.corpus import ngrams
 from pipeline.corpus.ngrams import CHARACTER_BITS, CHARACTER_ORDERS, TOKEN_BITS, Held, Ratios
 from pipeline.nn import batches
@@ -90,7 +91,7 @@ def cross_fitted(posts: Ids, label_count: int, params: Train) -> np.ndarray:
     tokens, characters = hold(posts, params)
     fold = np.random.default_rng(0).permutation(len(posts)) % FOLDS
     said = []
-    for held_out in range(FOLDS):
+    for held_out in stage.bar("counting n-grams", range(FOLDS), "folds"):
         others = fold != held_out
         held = ngrams.choose(tokens, others), ngrams.choose(characters, others) if characters else None
         known = fit_held(held, posts.labels[others], label_count, params)

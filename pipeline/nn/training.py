@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from tqdm import tqdm
 
+from pipeline import stage
 from pipeline.nn.quiet import keras, tf
 from pipeline.params import Train
 from pipeline.stage import Stop
@@ -52,10 +52,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch, self.start = epoch + 1, time.monotonic()
-        # disable=None: no bar where there is no terminal
-        self.bar = tqdm(
-            desc=f"  epoch {self.epoch}", total=self.params["steps"], unit=" batches", leave=False, disable=None
-        )
+        self.bar = stage.bar(f"epoch {self.epoch}", range(self.params["steps"]), "batches")
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.bar.update()

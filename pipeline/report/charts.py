@@ -64,12 +64,12 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], errors: Mappi
         confidence, accuracy, posts = ([row[part] for row in rows] for part in ("confidence", "accuracy", "posts"))
         axes.plot(confidence, accuracy, style[2:], color=style[:2], label=f"{name}: {errors[name]:.4f}")
         below.plot(confidence, posts, style[2:], color=style[:2])
-    below.yaxis.set_major_formatter("{x:,.0f}")
     axes.set(ylabel="accuracy", title="Reliability: is it right as often as it is sure?")
     low = min(row["confidence"] for rows in bins.values() for row in rows)
     below.set(
         xlabel="confidence (probability of the label predicted)", ylabel="posts", yscale="log", xlim=(low - 0.02, 1.01)
     )
+    below.yaxis.set_major_formatter("{x:,.0f}")
     for each in (axes, below):
         each.grid(alpha=0.3)
     axes.legend(title="expected calibration error", loc="upper left")

@@ -24,15 +24,17 @@ def main() -> None:
     if corpus["sample"]:
         about += " (a corpus for trying out: its figures say nothing of real posts)"
     print(f"\n{about}\n")
-    print(f"  {'':24}{'accuracy':>10}{'macro F1':>10}{'log loss':>10}")
+    print(f"  {'':24}{'accuracy':>10}{'95% interval':>18}{'macro F1':>10}{'log loss':>10}")
     for model in [name for name in MODELS if name in figures]:
-        row = (figures[model][name] for name in ("accuracy", "macro_f1", "log_loss"))
-        print(f"  {MODELS[model]:24}" + "".join(f"{figure:10.4f}" for figure in row))
+        accuracy, *others = (figures[model][name] for name in ("accuracy", "macro_f1", "log_loss"))
+        interval = figures.get("intervals", {}).get(model, {}).get("accuracy")
+        between = f"{interval[0]:.4f}-{interval[1]:.4f}" if interval else ""  # an experiment may be an old one
+        print(f"  {MODELS[model]:24}{accuracy:10.4f}{between:>18}" + "".join(f"{figure:10.4f}" for figure in others))
     print(f"\n{verdict(figures['mcnemar'])}")
     if experiment:
         print(f"\nThe run is in MLflow (`make ui`); `dvc exp apply {experiment}` brings its model into your workspace.")
     else:
-        print("\nReports lie in reports/, the model in models/, the run in MLflow: look at it with `make ui`.")
+        print("\nreports/report.html shows it all; the model is in models/, the run in MLflow: `make ui`.")
 
 
 def verdict(mcnemar: dict[str, float]) -> str:
