@@ -74,7 +74,7 @@ def shown(posts: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {**post, "pieces": parts, "is_cut": len(post["text"]) > TEXT}
 
 
-def pieces(text: str, words: Sequence[Sequence[float]]) -> Iterator[tuple[str, float | None]]:
+def pieces(text: str, words: Sequence[tuple[int, int, float]]) -> Iterator[tuple[str, float | None]]:
     """The text piece by piece: what moved the answer with its share of the largest, -1 to 1, all else with None."""
     most = max((abs(share) for _, _, share in words), default=1.0)
     done = 0
