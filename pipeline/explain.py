@@ -14,7 +14,6 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,14 +48,14 @@ def main() -> None:
     labels = classifier.labels
     actual = np.array([labels.index(name) for name in names])
     answers = {path.parent.name: read(path, labels) for path in EVALUATION.glob("*/predictions.csv")}
-    right = {model: probabilities.argmax(axis=1) == actual for model, probabilities in answers.items()}
+    right = {model: answer == actual for model, (answer, _) in answers.items()}
     network_right = right.get("network", right["classifier"])
 
-    probabilities = answers["classifier"]
-    chosen = choose(actual, probabilities, network_right, right["baseline"])
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    predicted = order[:, 0]
-    against = np.where(predicted == actual, order[:, 1], actual)
+    predicted, probabilities = answers["classifier"]
+    confidence = probabilities.max(axis=1)
+    chosen = choose(actual, confidence, right["classifier"], network_right, right["baseline"])
+    others = np.where(np.arange(len(labels)) == predicted[:, None], -1, probabilities)
+    against = np.where(right["classifier"], others.argmax(axis=1), actual)
     moved = what_moved(classifier, [texts[row] for row in chosen], predicted[chosen], against[chosen])
     posts = [
         {
@@ -65,7 +64,7 @@ def main() -> None:
             "actual": labels[actual[row]],
             "predicted": labels[predicted[row]],
             "against": labels[against[row]],
-            "confidence": round(float(probabilities[row].max()), 4),
+            "confidence": round(float(confidence[row]), 4),
             "network": "right" if network_right[row] else "wrong",
             "baseline": "right" if right["baseline"][row] else "wrong",
             "words": words,
@@ -92,17 +91,25 @@ def main() -> None:
           f"in {time.monotonic() - start:.1f} s")  # fmt: skip
 
 
-def read(path: Path, labels: Sequence[str]) -> np.ndarray:
-    """The probabilities `[posts, labels]` that `evaluate` wrote."""
+def read(path: Path, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The labels predicted, as indices `[posts]`, and the probabilities `[posts, labels]`, as `evaluate` wrote them."""
     with path.open(newline="", encoding="utf-8") as file:
-        return np.array([[float(row[f"probability_{label}"]) for label in labels] for row in csv.DictReader(file)])
+        rows = list(csv.DictReader(file))
+    predicted = np.array([labels.index(row["predicted"]) for row in rows])
+    return predicted, np.array([[float(row[f"probability_{label}"]) for label in labels] for row in rows])
 
 
 def choose(
-    actual: np.ndarray, probabilities: np.ndarray, network_right: np.ndarray, baseline_right: np.ndarray
+    actual: np.ndarray,
+    confidence: np.ndarray,
+    right: np.ndarray,
+    network_right: np.ndarray,
+    baseline_right: np.ndarray,
 ) -> list[int]:
-    """Rows of the posts to show, each once: mistakes, then those that one alone gets right, then some right ones."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == actual
+    """Rows of the posts to show, each once: mistakes, then those that one alone gets right, then some right ones.
+
+    All are `[posts]`: label indices, how sure the classifier is, and who is right.
+    """
     surest = np.argsort(-confidence, kind="stable")
     rows = [
         *surest[~right[surest]][:MISTAKES],

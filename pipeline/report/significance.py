@@ -6,7 +6,6 @@ post is its label and the answers to it, so what is drawn is how many posts of e
 """
 
 import numpy as np
-from scipy.stats import binomtest
 
 RESAMPLES = 10_000
 DECIMALS = 6
@@ -64,6 +63,8 @@ def mcnemar(right: np.ndarray, other_right: np.ndarray) -> tuple[int, int, float
     the other, and how likely a split as uneven as this one is were both equally good, as either would then be right on
     half of them (McNemar 1947; Dietterich 1998).
     """
+    from scipy.stats import binomtest  # here, as it takes a second that intervals need not wait
+
     only, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
     p = float(binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
     return only, only_other, float(f"{p:.3g}")
