@@ -45,7 +45,10 @@ def by_token(
     token, labels = tokens_of(model), model.get_layer("labels")
     pooled = keras.Model([model.inputs[0], token], labels.input)
 
-    @tf.function(reduce_retracing=True)
+    label = tf.TensorSpec((None,), tf.int32)
+    signature = tf.TensorSpec((None, width), tf.int32), tf.TensorSpec((None, width, token.shape[-1])), label, label
+
+    @tf.function(input_signature=signature)  # traced once, whatever the posts' lengths
     def gradient(inputs, x, toward, against):
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -54,6 +57,7 @@ def by_token(
         return tape.gradient(odds, x)
 
     whole = keras.Model(model.inputs, token)
+    toward, against = (each.astype(np.int32) for each in (toward, against))
     result: list[np.ndarray] = [np.empty(0)] * len(ids)
     numbered = replace(ids, labels=np.arange(len(ids)))  # each post's row takes the label's place
     for inputs, rows in batches.batches(numbered, BATCH, width):
