@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +53,11 @@ def posts_of(
 
 KINDS: list[dict] = [{"cell": "gru"}, {"cell": "gru", "reset_after": False}, {"cell": "lstm"}, {"cell": "rnn"}]
 POOLINGS = ["last", "max", "mean", "max_mean", "attention"]
-# What goes with each pooling in turn: layers, both ways, mask, evidence.
+# What goes with each pooling, another for each cell: layers, both ways, mask, evidence.
 OTHERS = [(1, False, True, 6), (2, True, False, 0), (1, True, True, 6), (3, False, False, 6), (2, True, True, 0)]
 NETWORKS = [
     kind | {"pooling": pooling} | dict(zip(("layers", "bidirectional", "mask", "evidence"), others, strict=True))
-    for kind, turned in product(KINDS, (0, 3))
+    for turned, kind in enumerate(KINDS)
     for pooling, others in zip(POOLINGS, OTHERS[turned:] + OTHERS[:turned], strict=True)
 ]
 LENGTHS = [7, 1, 30, 2, 29, *range(3, 20)]
@@ -73,8 +72,6 @@ def test_every_value_is_tried_with_every_cell() -> None:
             "evidence": {0, 6},
         }.items():  # fmt: skip
             assert {made[name] for made in tried} == values
-        for pooling in POOLINGS:
-            assert len([made for made in tried if made["pooling"] == pooling]) == 2
 
 
 @pytest.mark.parametrize("made", NETWORKS, ids=lambda made: "-".join(map(str, made.values())))
