@@ -43,19 +43,10 @@ def write(
         f"{network} on tokens (`{params['vectorize.tokenizer']}`, the first {params['vectorize.max_tokens']} of a "
         f"text){wide}. Seed {params['train.seed']}.",
         "## Figures",
-        f"On the {figures['posts']:,} test posts, which nothing was chosen by, with 95% intervals:",
+        f"On the {figures['posts']:,} test posts, which nothing was chosen by"
+        f"{', with 95% intervals' if 'intervals' in figures else ''}:",
         headline(figures),
         calibrated(figures),
-        *([f"The {LABELS} labels with the lowest F1:"] if len(labels) > LABELS else []),
-        table(["label", "precision", "recall", "F1", "posts"], (
-            [row["label"], *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")), f"{row['posts']:,}"]
-            for row in by_label
-        )),
-        table(["slice", "accuracy", "95% interval", "baseline", "posts"], (
-            [f"{row['by']}: {row['slice']}", f"{row['accuracy']:.3f}", between(row["interval"], 3),
-             f"{row['baseline_accuracy']:.3f}", f"{row['posts']:,}"]
-            for row in figures.get("slices", [])
-        )),
         "## Limits",
         *(["- **The corpus is a sample for trying out; these figures say nothing of real posts.**"] if corpus["sample"]
           else []),
@@ -63,6 +54,19 @@ def write(
         "- Texts of other sites, times or languages were not tested.",
         "## How to make it again",
         f"`python -m pipeline.registry reproduce`: from commit `{commit}`{dirty}.",
+        # Last, as a long card loses its end.
+        *(["## Figures by label"] if by_label else []),
+        *([f"The {LABELS} with the lowest F1:"] if len(by_label) < len(figures.get("labels", [])) else []),
+        table(["label", "precision", "recall", "F1", "posts"], (
+            [row["label"], *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")), f"{row['posts']:,}"]
+            for row in by_label
+        )),
+        *(["## Figures by slice"] if "slices" in figures else []),
+        table(["slice", "accuracy", "95% interval", "baseline", "posts"], (
+            [f"{row['by']}: {row['slice']}", f"{row['accuracy']:.3f}", between(row["interval"], 3),
+             f"{row['baseline_accuracy']:.3f}", f"{row['posts']:,}"]
+            for row in figures.get("slices", [])
+        )),
     ]  # fmt: skip
     text = "\n\n".join(line for line in lines if line) + "\n"
     return text if len(text) <= LONGEST else text[: LONGEST - 2] + "…\n"

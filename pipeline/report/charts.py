@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from pipeline.report.plots import blank, save
+from pipeline.report.plots import blank, save, short
 
 MOST = 20  # labels whose counts can be read in a matrix
 CURVES = 10  # labels that have a curve of their own
@@ -24,11 +25,15 @@ def confusion(matrix: np.ndarray, labels: Sequence[str], title: str, path: Path)
     size = 2.6 + (0.75 if len(labels) <= MOST else 0.25) * len(labels)
     figure, axes = blank(size + 0.6, size)
     middles = np.arange(len(labels)) + 0.5
-    axes.pcolormesh(rates, cmap="Blues", vmin=0, vmax=1)  # unlike an image, it is drawn at any size
+    # As shapes and not as an image, which would blur; of many labels those that are not empty, as each takes room.
+    rows, columns = np.indices(matrix.shape).reshape(2, -1) if len(labels) <= MOST else np.nonzero(matrix)
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    squares = np.stack([columns, rows], axis=1)[:, None] + corners
+    axes.add_collection(PolyCollection(list(squares), array=rates[rows, columns], cmap="Blues", clim=(0, 1)))
     axes.set(xticks=middles, yticks=middles, xlabel="predicted", ylabel="actual", title=title)
-    axes.invert_yaxis()
-    axes.set_xticklabels(labels, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticklabels(labels)
+    axes.set(xlim=(0, len(labels)), ylim=(len(labels), 0))
+    axes.set_xticklabels(map(short, labels), rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_yticklabels(map(short, labels))
     for i, row in enumerate(matrix if len(labels) <= MOST else []):
         for j, count in enumerate(row):
             color = "white" if rates[i, j] > 0.5 else DARK
@@ -42,13 +47,16 @@ def precision_recall(curves: Mapping[str, Sequence[Mapping[str, float]]], averag
     """Draw a curve per label, with its average precision; of many labels those with the lowest stand out."""
     figure, axes = blank(6, 4.8)
     worst = sorted(curves, key=lambda label: average[label])[:CURVES]
+    lines = {}
     for label in sorted(curves, key=lambda label: label in worst):
         rows = curves[label]
-        named = {"label": f"{label}, {average[label]:.3f}"} if label in worst else {"color": "0.7", "linewidth": 0.6}
-        axes.plot([row["recall"] for row in rows], [row["precision"] for row in rows], **named)
+        style: dict[str, Any] = {} if label in worst else {"color": "0.7", "linewidth": 0.6}
+        lines[label] = axes.plot([row["recall"] for row in rows], [row["precision"] for row in rows], **style)[0]
     axes.set(xlabel="recall", ylabel="precision", title="Precision and recall by label", xlim=(0, 1.01))
     axes.grid(alpha=0.3)
-    axes.legend(title="label, average precision", loc="lower left")
+    names = {label: f"{short(label)}, {average[label]:.3f}" for label in curves if label in worst}
+    # Named here: of lines that bear a name with a _ in front, a legend says nothing.
+    axes.legend([lines[label] for label in names], names.values(), title="label, average precision", loc="lower left")
     save(figure, path)
 
 
@@ -130,7 +138,7 @@ def agreement(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             bars, [f"{count:,}" if count else "" for count in counts], label_type="center", fontsize=9, color=DARK
         )
         begins += counts
-    axes.set_yticks(range(len(shown)), [f"{row['label']} (both: {row['both']:,})" for row in shown])
+    axes.set_yticks(range(len(shown)), [f"{short(row['label'])} (both: {row['both']:,})" for row in shown])
     axes.set(xlabel="test posts", title="Who gets right what the other does not")
     axes.legend()
     save(figure, path)

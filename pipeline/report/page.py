@@ -98,4 +98,4 @@ def picture(path: str) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="background">.*?</g>', "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
-    return Markup(svg.replace("#000000", "currentColor"))
+    return Markup(re.sub('style="[^"]*"', lambda style: style[0].replace("#000000", "currentColor"), svg))

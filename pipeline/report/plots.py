@@ -1,5 +1,6 @@
 """Pictures of a training, and how all are kept: without a date in them, so the same figures give the same bytes."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ matplotlib.rcParams |= {"font.sans-serif": ["DejaVu Sans", "Verdana", "sans-seri
 matplotlib.rcParams |= {"legend.frameon": False, "legend.fontsize": 9}
 
 
+LONGEST = 40  # characters of a label's name
+
+
 def blank(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of so many inches with one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -27,7 +31,14 @@ def save(figure: Figure, path: Path) -> None:
     for axes in figure.axes:
         axes.patch.set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, metadata={"Date" if path.suffix == ".svg" else "Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # whoever shows the SVG has fonts of their own
+        figure.savefig(path, dpi=120, metadata={"Date" if path.suffix == ".svg" else "Software": None})
+
+
+def short(label: str) -> str:
+    """A label's name as it has room in a picture."""
+    return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
 
 
 def history(rows: Sequence[Mapping[str, float]], kept: int, path: Path) -> None:
@@ -40,7 +51,7 @@ def history(rows: Sequence[Mapping[str, float]], kept: int, path: Path) -> None:
         axes.plot(epochs, [row[f"val_{name}"] for row in rows], ".-", label="validation")
         axes.axvline(kept, color="C2", linewidth=1, linestyle="dotted", label="epoch kept")
         axes.set(xlabel="epoch", ylabel=label, title=f"{label.partition(' (')[0].capitalize()} by epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
     figure.axes[0].legend()
     save(figure, path)

@@ -1,6 +1,7 @@
 """The model card: what it says of a model, its data, its figures and its limits."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,39 @@ PARAMS = {
     "vectorize.tokenizer": "code", "vectorize.max_tokens": "300",
 }  # fmt: skip
 TAGS = {"git.commit": "c0ffee" * 6, "git.dirty": "false"}
-FIGURES = {
+LABELS = ["fruit", "pythön"]
+# What a `metrics.json` has held from the first.
+OLD: dict[str, Any] = {
     "posts": 1200,
     "classifier": {"accuracy": 0.91234, "macro_f1": 0.90001, "log_loss": 0.25},
     "baseline": {"accuracy": 0.5, "macro_f1": 0.4, "log_loss": 1.25},
     "network": {"accuracy": 0.75, "macro_f1": 0.7, "log_loss": 0.5},
 }
-LABELS = ["fruit", "pythön"]
+ECE = {"classifier": 0.01234, "network": 0.02, "baseline": 0.03}
+SLICES = [
+    {"by": "code", "slice": "with code", "posts": 1190, "accuracy": 0.91255, "interval": [0.9, 0.93],
+     "baseline_accuracy": 0.5},
+    {"by": "read by the network", "slice": "all of it", "posts": 10, "accuracy": 1.0, "interval": [0.72246, 1.0],
+     "baseline_accuracy": 0.4},
+]  # fmt: skip
+
+
+def figures(labels: Sequence[str] = LABELS) -> dict[str, Any]:
+    """A `metrics.json`; of the labels' F1 that of the last one is the lowest."""
+    return OLD | {model: OLD[model] | {"ece": ece} for model, ece in ECE.items()} | {
+        "before_scaling": {"log_loss": 0.3, "ece": 0.05678},
+        "temperature": 1.25,
+        "intervals": {
+            "classifier": {"accuracy": [0.89, 0.93], "macro_f1": [0.87654, 0.92]},
+            "network": {"accuracy": [0.72, 0.78], "macro_f1": [0.67, 0.73]},
+            "baseline": {"accuracy": [0.47, 0.53], "macro_f1": [0.37, 0.43]},
+        },
+        "labels": [
+            {"label": label, "precision": 0.6666, "recall": 0.75, "f1": round(0.9 - n / 10_000, 6), "posts": 1234 + n}
+            for n, label in enumerate(labels)
+        ],
+        "slices": SLICES,
+    }  # fmt: skip
 
 
 def write(
@@ -25,13 +52,9 @@ def write(
     sample: bool = False,
     params: Mapping[str, str] = PARAMS,
     tags: Mapping[str, str] = TAGS,
-    figures: Mapping[str, object] = FIGURES,
+    told: Mapping[str, Any] | None = None,
 ) -> str:
-    """The card of a classifier of these labels, which gets the first of three posts of a label wrong."""
-    every = range(len(labels))
-    actual = [label for label in every for _ in range(3)]
-    predicted = [(label + (n == 0)) % len(labels) for label in every for n in range(3)]
-    predictions = [{"actual": labels[a], "predicted": labels[p]} for a, p in zip(actual, predicted, strict=True)]
+    """The card of a classifier of these labels."""
     split = {
         "corpus": {"source": "some posts", "sample": sample, "digest": "0123456789abcdef" * 4, "licence": "CC BY 4.0"},
         "test": "drawn, stratified",
@@ -39,7 +62,7 @@ def write(
         "labels": {role: dict.fromkeys(labels, 3) for role in ("train", "validation", "test")},
         "duplicates_dropped": {"in_test_too": 1000, "nearly_in_test_too": 234},
     }
-    return card.write("answers", params, tags, split, figures, predictions)
+    return card.write("answers", params, tags, split, told or figures(labels))
 
 
 def table(text: str, head: str) -> list[list[str]]:
@@ -61,28 +84,57 @@ def test_it_names_the_model_its_labels_and_its_data() -> None:
     assert "7,000 posts to learn from, 1,000 to choose by, 1,200 to test on (drawn, stratified); 1,234 dup" in text
 
 
-def test_it_holds_the_figures_of_all_three_models_and_of_each_label() -> None:
+def test_it_holds_the_figures_of_all_three_models_with_their_intervals() -> None:
     text = write()
 
     assert "On the 1,200 test posts," in text
+    assert table(text, "") == [
+        ["the classifier", "0.9123 (0.8900 to 0.9300)", "0.9000 (0.8765 to 0.9200)", "0.2500"],
+        ["its recurrent network alone", "0.7500 (0.7200 to 0.7800)", "0.7000 (0.6700 to 0.7300)", "0.5000"],
+        ["the linear baseline", "0.5000 (0.4700 to 0.5300)", "0.4000 (0.3700 to 0.4300)", "1.2500"],
+    ]
+
+
+def test_it_holds_the_figures_of_each_label_and_each_slice() -> None:
+    text = write()
+
+    assert table(text, "label") == [
+        ["fruit", "0.667", "0.750", "0.900", "1,234"],
+        ["pythön", "0.667", "0.750", "0.900", "1,235"],
+    ]
+    assert table(text, "slice") == [
+        ["code: with code", "0.913", "0.900 to 0.930", "0.500", "1,190"],
+        ["read by the network: all of it", "1.000", "0.722 to 1.000", "0.400", "10"],
+    ]
+
+
+def test_it_says_how_far_its_probabilities_are_off_before_and_after_scaling() -> None:
+    assert (
+        "Its probabilities are off by 0.0123 (expected calibration error); before they were scaled by the temperature "
+        "1.25, by 0.0568.\n"
+    ) in write()
+
+
+def test_a_network_alone_has_its_figures_once() -> None:
+    network_alone = {name: value for name, value in figures().items() if name != "network"}
+
+    text = write(params=PARAMS | {"train.wide": "False"}, told=network_alone)
+
+    assert [row[0] for row in table(text, "")] == ["the classifier", "the linear baseline"]
+    assert "averaged" not in text
+
+
+def test_figures_of_an_old_run_that_has_no_others_make_a_card_of_these() -> None:
+    text = write(told=OLD)
+
     assert table(text, "") == [
         ["the classifier", "0.9123", "0.9000", "0.2500"],
         ["its recurrent network alone", "0.7500", "0.7000", "0.5000"],
         ["the linear baseline", "0.5000", "0.4000", "1.2500"],
     ]
-    assert table(text, "label") == [
-        ["fruit", "0.667", "0.667", "0.667", "3"],
-        ["pythön", "0.667", "0.667", "0.667", "3"],
-    ]
-
-
-def test_a_network_alone_has_its_figures_once() -> None:
-    network_alone = {name: value for name, value in FIGURES.items() if name != "network"}
-
-    text = write(params=PARAMS | {"train.wide": "False"}, figures=network_alone)
-
-    assert [row[0] for row in table(text, "")] == ["the classifier", "the linear baseline"]
-    assert "averaged" not in text
+    assert not any(said in text for said in ("| label |", "| slice |", "calibration error", "interval", "lowest"))
+    assert "\n\n\n" not in text
+    assert text.endswith(f"from commit `{TAGS['git.commit']}`.\n")
 
 
 @pytest.mark.parametrize(
@@ -125,22 +177,38 @@ def test_with_very_many_labels_it_is_no_longer_than_mlflow_keeps(labels: int) ->
     text = write([f"label {n} of many" for n in range(labels)])
 
     assert len(text) <= card.LONGEST == 5000
-    assert len(table(text, "label")) == card.LABELS
+    assert "The 20 with the lowest F1:" in text
+    assert [row[0] for row in table(text, "label")] == [f"label {labels - n} of many" for n in range(1, 21)]
+    assert len(table(text, "slice")) == 2
     assert "## How to make it again" in text
     assert text.startswith(f"# answers\n\nWhich of {labels} labels a text has: label 0 of many, ")
     assert " … " not in text.partition("## Intended use")[2]
+
+
+def test_up_to_twenty_labels_have_their_rows_in_order() -> None:
+    text = write([f"label {n}" for n in range(20)])
+
+    assert [row[0] for row in table(text, "label")] == [f"label {n}" for n in range(20)]
+    assert "lowest" not in text
 
 
 def test_a_card_that_fits_is_not_cut() -> None:
     assert "…" not in write([f"label {n}" for n in range(20)])
 
 
-def test_a_bar_in_a_label_breaks_no_table() -> None:
-    rows = table(write(["a|b", "||", "c"]), "label")
+def test_a_card_that_does_not_fit_is_cut_at_its_end_and_says_so() -> None:
+    text = write([f"label {n} of {'very ' * 20}many" for n in range(20)])
 
-    assert [row[0] for row in rows] == ["a/b", "//", "c"]
+    assert len(text) == card.LONGEST
+    assert text.endswith("…\n")
+    assert text.startswith("# answers\n\nWhich of 20 labels a text has: label 0 of very ")
 
 
-@pytest.mark.parametrize("label", ["accuracy", "macro avg", "weighted avg"])
-def test_a_label_may_have_the_name_of_a_line_of_the_report(label: str) -> None:
-    assert table(write([label, "b", "c"]), "label")[0] == [label, "0.667", "0.667", "0.667", "3"]
+def test_a_bar_in_a_label_or_a_slice_breaks_no_table() -> None:
+    labels = ["a|b", "||", "c"]
+    with_bars = figures(labels) | {"slices": [SLICES[0] | {"slice": "a|b"}]}
+
+    text = write(labels, told=with_bars)
+
+    assert [row[0] for row in table(text, "label")] == ["a/b", "//", "c"]
+    assert [row[0] for row in table(text, "slice")] == ["code: a/b"]

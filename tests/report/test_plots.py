@@ -1,40 +1,110 @@
-"""Pictures: the same figures are the same bytes."""
+"""Pictures of a training: the same figures are the same bytes, and what stands in a picture is text."""
 
+import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import pytest
 
 from pipeline.report import plots
-
-MATRIX = np.array([[8, 2], [0, 0]])  # no post of the second label: its row divides by nothing
-
-
-def test_the_same_matrix_is_the_same_picture_and_another_is_another(tmp_path: Path) -> None:
-    drawn = []
-    for number, matrix in enumerate((MATRIX, MATRIX, MATRIX.T)):
-        plots.confusion(matrix, ["a", "ü"], "title", tmp_path / f"{number}.png")
-        drawn.append((tmp_path / f"{number}.png").read_bytes())
-
-    assert drawn[0] == drawn[1] != drawn[2]
-
-
-def test_the_picture_is_one_that_can_be_seen(tmp_path: Path) -> None:
-    plots.confusion(MATRIX, ["a", "ü"], "title", tmp_path / "matrix.png")
-
-    picture = matplotlib.image.imread(tmp_path / "matrix.png")
-    assert min(picture.shape[:2]) > 300
-    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 10
-
+from tests.report.svg import SVG, elements, legend, tags, texts
 
 CURVES = {"before training": [1.0, 0.1, 0.01], "after training": [2.0, 1.5, 0.0]}  # 0 has no logarithm
+EPOCHS = [
+    {"epoch": 1, "log_loss": 0.9, "val_log_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.6, "seconds": 3.0},
+    {"epoch": 2, "log_loss": 0.5, "val_log_loss": 0.7, "accuracy": 0.8, "val_accuracy": 0.7, "seconds": 3.0},
+    {"epoch": 3, "log_loss": 0.2, "val_log_loss": 0.9, "accuracy": 0.9, "val_accuracy": 0.6, "seconds": 3.0},
+]
+# Each picture, and another one of its kind.
+PICTURES: dict[str, tuple[Callable[[Path], None], Callable[[Path], None]]] = {
+    "history": (partial(plots.history, EPOCHS, 2), partial(plots.history, EPOCHS, 3)),
+    "gradients": (
+        partial(plots.gradients, CURVES, "Gradient <of> $a$ & $b$"),
+        partial(plots.gradients, CURVES | {"after training": [2.0, 1.5, 1.0]}, "Gradient <of> $a$ & $b$"),
+    ),
+}
 
 
-def test_the_same_gradients_are_the_same_picture_and_others_another(tmp_path: Path) -> None:
-    drawn = []
-    for number, curves in enumerate((CURVES, CURVES, CURVES | {"after training": [2.0, 1.5, 1.0]})):
-        plots.gradients(curves, "title", tmp_path / f"{number}.png")
-        drawn.append((tmp_path / f"{number}.png").read_bytes())
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with each picture; in `other/` is the other one of its kind, and in `again/` the same once more."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, (draw, draw_other) in PICTURES.items():
+        for place, kind in (("", draw), ("other", draw_other), ("again", draw)):
+            kind(folder / place / f"{name}.svg")
+    return folder
 
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert min(matplotlib.image.imread(tmp_path / "0.png").shape[:2]) > 300
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_same_figures_are_the_same_bytes_and_others_are_others(name: str, drawn: Path) -> None:
+    first, other, again = ((drawn / place / f"{name}.svg").read_bytes() for place in ("", "other", "again"))
+
+    assert again == first != other
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_has_no_date_no_raster_and_no_way_out(name: str, drawn: Path) -> None:
+    there = tags(drawn / f"{name}.svg")
+    assert f"{SVG}path" in there
+    assert f"{SVG}image" not in there
+    assert not any(tag.endswith("}date") for tag in there)
+    text = (drawn / f"{name}.svg").read_text(encoding="utf-8")
+    assert not re.search(r"\d{4}-\d\d-\d\d", text)
+    assert all(link.startswith("#") for link in re.findall(r'href="([^"]*)"', text))
+
+
+def test_a_history_tells_what_is_drawn_by_epoch(drawn: Path) -> None:
+    said = texts(drawn / "history.svg")
+
+    assert {"Log loss by epoch", "Accuracy by epoch", "log loss (nats)", "accuracy"} <= set(said)
+    assert said.count("epoch") == 2
+    assert legend(drawn / "history.svg") == ["training, with dropout", "validation", "epoch kept"]
+
+
+def test_epochs_are_whole_numbers(drawn: Path) -> None:
+    *ticks, name = texts(drawn / "history.svg", "matplotlib.axis_1")
+
+    assert name == "epoch"
+    assert {"1", "2", "3"} <= set(ticks)
+    assert all(tick.isdigit() for tick in ticks)
+
+
+def test_of_one_epoch_there_is_one_tick(tmp_path: Path) -> None:
+    row = {"epoch": 1, "log_loss": 0.5, "val_log_loss": 0.4, "accuracy": 0.8, "val_accuracy": 0.9}
+
+    plots.history([row], 1, tmp_path / "history.svg")
+
+    assert texts(tmp_path / "history.svg", "matplotlib.axis_1") == ["1", "epoch"]
+
+
+def test_gradients_tell_the_title_the_axes_and_every_curve_as_they_are_named(tmp_path: Path) -> None:
+    names = ["a <b>, before", "a <b>, after", "$c$ & d, before", "$c$ & d, after"]
+
+    plots.gradients({name: [1.0, 0.1] for name in names}, "Gradient <of> $a$ & $b$", tmp_path / "gradients.svg")
+
+    said = set(texts(tmp_path / "gradients.svg"))
+    assert {"Gradient <of> $a$ & $b$", "steps back from the last token", "norm of the gradient"} <= said
+    assert legend(tmp_path / "gradients.svg") == names
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_ground_of_a_picture_can_be_left_out(name: str, drawn: Path) -> None:
+    paths, ground = (elements(drawn / f"{name}.svg", "path", within) for within in (None, "background"))
+
+    white = [path.get("d") for path in paths if "fill: #ffffff" in path.get("style", "")]
+    assert white == [path.get("d") for path in ground]
+    assert len(white) == 1
+
+
+def test_a_name_that_ends_in_png_makes_one_that_can_be_seen_and_is_the_same_again(tmp_path: Path) -> None:
+    for number in range(2):
+        plots.gradients(CURVES, "title", tmp_path / f"new/folder/{number}.png")
+
+    first, again = ((tmp_path / f"new/folder/{number}.png").read_bytes() for number in range(2))
+    assert again == first
+    picture = matplotlib.image.imread(tmp_path / "new/folder/0.png")
+    assert min(picture.shape[:2]) > 300
+    assert len(np.unique(picture[::7, ::7].reshape(-1, picture.shape[2]), axis=0)) > 3

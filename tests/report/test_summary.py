@@ -38,6 +38,18 @@ def test_it_says_whose_figures_these_are(workspace: Path, run: Callable, sample:
     assert "make ui" in done.stdout
 
 
+def test_an_accuracy_has_its_interval_where_there_is_one(workspace: Path, run: Callable) -> None:
+    intervals = {"classifier": {"accuracy": [0.89, 0.93456], "macro_f1": [0.5, 0.6]}}
+    write(classifier=FIGURES, baseline=FIGURES, intervals=intervals)
+
+    rows = [line.split() for line in run("pipeline.report.summary").stdout.splitlines() if line.endswith("0.2500")]
+
+    assert rows == [
+        ["classifier", "0.9123", "0.8900-0.9346", "0.9000", "0.2500"],
+        ["baseline", "0.9123", "0.9000", "0.2500"],
+    ]
+
+
 def test_a_network_without_a_linear_model_has_no_row_of_its_own(workspace: Path, run: Callable) -> None:
     write(classifier=FIGURES, baseline=FIGURES)
 
