@@ -141,9 +141,10 @@ def log_pages(client: MlflowClient, run_id: str, everything: params.Params) -> N
     pages.write(everything, client, run)
     for path in (pages.PAGE, pages.CARD):
         mlflow.log_artifact(str(path))
-    about = run.data.tags["mlflow.note.content"].partition("\n")[0]
+    page = f" Its page is among its artifacts: `{pages.PAGE.name}`."
+    about = run.data.tags["mlflow.note.content"].partition(page)[0]  # a track that broke off may have come this far
     figures = json.loads((REPORTS / "metrics.json").read_text())
-    text = f"{about}\n\n{card.headline(figures)}\n\nIts page is among its artifacts: `{pages.PAGE.name}`."
+    text = f"{about}{page}\n\n{card.headline(figures)}"
     client.set_tag(run_id, "mlflow.note.content", text)
 
 

@@ -39,10 +39,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files that take minutes begin first, so that no process is left with one of them at the end.
 LONG = ["test_real_posts", "test_registry", "test_lineage", "test_pipeline", "test_servers", "test_sweep", "test_train"]
+LONG += ["test_browser", "test_plots"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: much of a test's time goes by in waiting for the disk and for servers."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture
@@ -206,13 +212,13 @@ LABELS = ["fruit", "pythön"]
 
 
 @pytest.fixture
-def make_models(workspace: Path) -> Callable[[Model | None], None]:
+def make_models(workspace: Path) -> Callable[..., None]:
     """`make_models(linear_model)` writes `models/` with a hand-made network, and the linear model beside it, if any.
 
-    In the network each token adds its vote, and a softmax makes them probabilities.
+    In the network each token adds its vote, and a softmax makes them probabilities; `temperature` scales the answer.
     """
 
-    def make(beside: Model | None) -> None:
+    def make(beside: Model | None, temperature: float = 1.0) -> None:
         Path("models").mkdir()
         tokenizer = fit(SPEAKS_FOR, "code", vocabulary=10, max_tokens=100)
         tokenizer.save("models/tokenizer.json")
@@ -234,15 +240,14 @@ def make_models(workspace: Path) -> Callable[[Model | None], None]:
         graph = helper.make_graph(nodes, "votes", [ids], [probabilities], constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
         digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path("models").iterdir()}
-        helper.set_model_props(
-            model, {"labels": json.dumps(LABELS), "made_with": json.dumps(digests), "temperature": "1"}
-        )
+        noted = {"labels": json.dumps(LABELS), "made_with": json.dumps(digests), "temperature": str(temperature)}
+        helper.set_model_props(model, noted)
         onnx.save(model, "models/model.onnx")
 
     return make
 
 
 @pytest.fixture
-def models(make_models: Callable[[Model | None], None]) -> None:
+def models(make_models: Callable[..., None]) -> None:
     """`models/` with the hand-made network alone."""
     make_models(None)

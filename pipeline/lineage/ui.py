@@ -19,6 +19,6 @@ def open_ui(experiment: str, port: int) -> None:
     if served:
         return
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # jobs of its own, which nothing here asks for
-    ui = ["ui", "--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", address]
+    ui = ["ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--backend-store-uri", address]
     artifacts = stage.root().resolve() / store.ARTIFACTS
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *ui, "--default-artifact-root", str(artifacts)])

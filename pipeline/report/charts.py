@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.report.plots import blank, save, short
 
@@ -80,7 +81,7 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], errors: Mappi
     below.yaxis.set_major_formatter("{x:,.0f}")
     for each in (axes, below):
         each.grid(alpha=0.3)
-    axes.legend(title="expected calibration error", loc="upper left")
+    axes.legend(title="expected calibration error", loc="lower right")
     save(figure, path)
 
 
@@ -109,7 +110,8 @@ def slices(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.errorbar(
         accuracy, places, xerr=(accuracy - low, high - accuracy), fmt="o", capsize=3, label="classifier, 95% interval"
     )
-    axes.plot([row["baseline_accuracy"] for row in rows], places, "d", color="C1", label="baseline")
+    others = [row["baseline_accuracy"] for row in rows]
+    axes.plot(others, places, "D", color="C1", markerfacecolor="none", markersize=8, label="baseline")
     axes.set_yticks(places, [f"{row['slice']} ({row['posts']:,})" for row in rows])
     kinds = [row["by"] for row in rows]
     for place, (kind, before) in enumerate(zip(kinds[1:], kinds, strict=False)):
@@ -117,7 +119,7 @@ def slices(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.axhline(places[place] - 0.5, color="0.7", linewidth=0.8)
     axes.set(xlabel="accuracy", title="Accuracy by slice (posts)")
     axes.grid(alpha=0.3, axis="x")
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2)
     save(figure, path)
 
 
@@ -140,5 +142,6 @@ def agreement(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         begins += counts
     axes.set_yticks(range(len(shown)), [f"{short(row['label'])} (both: {row['both']:,})" for row in shown])
     axes.set(xlabel="test posts", title="Who gets right what the other does not")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     save(figure, path)

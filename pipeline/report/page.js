@@ -21,5 +21,16 @@ function choose() {
   }
   document.getElementById("count").textContent = count === 1 ? "1 post" : `${count.toLocaleString("en")} posts`;
 }
+
+// MLflow shows the page in a frame that is not let follow its own links.
+if (location.protocol === "blob:") {
+  for (const link of document.querySelectorAll("nav a")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      document.querySelector(link.hash).scrollIntoView();
+    });
+  }
+}
+
 for (const choice of Object.values(choices)) choice.addEventListener("change", choose);
 choose();

@@ -43,7 +43,7 @@ def short(label: str) -> str:
 
 def history(rows: Sequence[Mapping[str, float]], kept: int, path: Path) -> None:
     """Draw log loss and accuracy by epoch, on training and validation posts; `kept` is the epoch whose weights stay."""
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
     epochs = [int(row["epoch"]) for row in rows]
     names = {"log_loss": "log loss (nats)", "accuracy": "accuracy"}
     for axes, (name, label) in zip(figure.subplots(1, 2), names.items(), strict=True):
@@ -62,13 +62,14 @@ def gradients(curves: Mapping[str, Sequence[float] | np.ndarray], title: str, pa
 
     Curves come in pairs of one colour: before training (dotted), and after.
     """
-    figure, axes = blank(8, 4.5)
+    figure, axes = blank(7, 4.2)
     for place, (label, norms) in enumerate(curves.items()):
         axes.semilogy(
             norms, label=label, color=f"C{place // 2}", linestyle=("dotted", "solid")[place % 2], linewidth=1.3
         )
     axes.set(xlabel="steps back from the last token", ylabel="norm of the gradient", title=title)
     axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))  # where the axis spans no power of ten
     axes.grid(alpha=0.3)
     axes.legend()
     save(figure, path)
