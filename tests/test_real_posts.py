@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
-from safetensors.numpy import load_file
 
 from pipeline.corpus import tables
 from pipeline.corpus.tokenizer import encode
 from pipeline.nn import batches, evidence
 from pipeline.nn.serving import Classifier
+from pipeline.report import page
 
 ROOT = Path(__file__).parent.parent
 QUESTIONS = ROOT.parent / "shared/tutorial_questions.json"
-STAGES = ["source", "fetch", "split", "vectorize", "baseline", "train", "evaluate"]
+STAGES = ["source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain"]
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +57,12 @@ def test_one_epoch_gives_the_accuracy_on_test_posts_that_a_change_may_not_cost(r
     assert figures["network"]["accuracy"] >= 0.9
 
 
-def test_onnx_gives_what_keras_gives_on_every_test_post(result: Path) -> None:
-    from pipeline.nn.quiet import keras  # here, as TensorFlow takes seconds to import
+def test_onnx_gives_what_keras_gives_on_every_fourth_test_post(result: Path) -> None:
+    from pipeline.nn import attribution  # here, as TensorFlow takes seconds to import
 
     classifier = Classifier(result / "models")
-    texts = tables.column(result / "data/split/test.parquet", "text")
-    network = keras.models.model_from_json((result / "models/network.json").read_text())
-    weights = load_file(result / "models/weights.safetensors")
-    network.set_weights([weights[variable.path] for variable in network.weights])
+    texts = tables.column(result / "data/split/test.parquet", "text")[::4]
+    network = attribution.load(result / "models")
     known = evidence.load((result / "models/evidence.safetensors").read_bytes())
     posts = batches.make(encode(classifier.tokenizer, texts), np.arange(len(texts)))
     posts = replace(posts, evidence=evidence.look_up(known, posts))
@@ -76,6 +75,29 @@ def test_onnx_gives_what_keras_gives_on_every_test_post(result: Path) -> None:
     # Post by number alone: no post is shown.
     assert np.abs(given - expected).max() <= 1e-5
     assert np.flatnonzero(given.argmax(axis=1) != expected.argmax(axis=1)).tolist() == []
+
+
+def test_the_page_of_real_posts_is_small_and_has_the_figures_of_the_metrics(
+    result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(result)
+
+    page.write(Path("reports/report.html"), [("run", "a run")], [("train.seed", "1")], None, "No champion.")
+
+    written = Path("reports/report.html").read_text(encoding="utf-8")
+    figures = json.loads(Path("reports/metrics.json").read_text())
+    found = re.findall(r'<data value="([^"]*)" data-figure="([^"]*)"', written)
+    assert len(found) > 40
+    for value, name in found:
+        figure = figures
+        for part in name.split("."):
+            figure = figure[int(part)] if isinstance(figure, list) else figure[part]
+        assert float(value) == figure, name
+    assert len(written.encode()) < 5_000_000
+    posts = json.loads(Path("reports/posts.json").read_text(encoding="utf-8"))
+    mistakes = [post for post in posts["posts"] if post["actual"] != post["predicted"]]
+    assert len(mistakes) == posts["mistakes"] > 100  # all of them have room, each with the words that moved it
+    assert all(post["words"] for post in mistakes)
 
 
 def test_the_tutorials_questions_are_answered_right(result: Path) -> None:
