@@ -54,17 +54,16 @@ def test_the_fingerprints_of_training_and_validation_posts_are_kept_and_of_no_ot
     assert learned == [(post, f"of {post}".encode()) for post in posts]
 
 
-def test_the_sharpness_is_the_one_of_the_least_validation_loss() -> None:
+def test_the_temperature_is_the_one_of_the_least_validation_loss() -> None:
     baseline.main()
 
     model = linear.load(MODEL.read_bytes())
     actual, texts = np.array([0, 1, 1, 1]), [text for _, text in VALIDATION]
-    probabilities = {
-        sharpness: linear.probabilities(model._replace(sharpness=sharpness), texts)
-        for sharpness in (model.sharpness, *range(1, 51))
-    }
-    losses = {sharpness: -np.log(each[range(4), actual]).mean() for sharpness, each in probabilities.items()}
-    assert min(losses, key=losses.__getitem__) == model.sharpness
+    asked = [model.temperature * factor for factor in (0.1, 0.5, 0.8, 0.95, 1, 1.05, 1.25, 2, 10)]
+    answers = (linear.probabilities(model._replace(temperature=each), texts).astype(float) for each in asked)
+    losses = [-np.log(answer[range(4), actual]).mean() for answer in answers]
+    assert asked[losses.index(min(losses))] == model.temperature
+    assert sorted(set(losses)) == sorted(losses)  # each of them does give another
 
 
 def test_characters_and_words_of_too_few_posts_are_left_out(set_params: Callable) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.lineage import pages
 from pipeline.params import Params
 
 ROOT = Path(__file__).parent.parent
@@ -167,3 +168,16 @@ def test_git_ignores_what_dvc_keeps_and_takes_what_dvc_leaves_to_it(tmp_path: Pa
     asked = subprocess.run(["git", "check-ignore", *paths], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert asked.stdout.splitlines() == paths[: len(kept)]
+
+
+def test_what_track_makes_anew_each_time_is_kept_by_neither(tmp_path: Path) -> None:
+    """Else DVC would take a page that names another champion for another result."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    made = [path.as_posix() for path in (pages.PAGE, pages.CARD)]
+
+    asked = subprocess.run(["git", "check-ignore", *made], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert asked.stdout.splitlines() == made
+    assert not set(made) & {path for stage in STAGES for cached in (True, False) for path in outs(stage, cached)}
+    assert not set(made) & {dep for stage in STAGES for dep in STAGES[stage]["deps"]}

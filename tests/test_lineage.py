@@ -140,6 +140,10 @@ def test_two_runs_are_compared_by_what_differs_and_by_the_posts_that_one_alone_g
     right = [right_of(repository, revision) for revision in ("eight", "HEAD")]
     only = [len(right[which] - right[1 - which]) for which in (0, 1)]
     assert f"Of 80 test posts {only[0]} only A gets right, {only[1]} only B (McNemar's p = " in rest
+    match = re.search(r"B's macro F1 less A's: ([+-]\d\.\d{4}) to ([+-]\d\.\d{4}) \(95% interval\)\.", rest)
+    assert match
+    old, new = (figure["classifier"]["macro_f1"] for figure in figures)
+    assert float(match[1]) <= new - old <= float(match[2])
 
 
 def figures_of(repository: Path, revision: str) -> dict:
@@ -150,7 +154,7 @@ def figures_of(repository: Path, revision: str) -> dict:
 def right_of(repository: Path, revision: str) -> set[str]:
     """Ids of the test posts that the revision's model gets right."""
     commit = revision if revision == "HEAD" else experiment(repository, revision)
-    text = run(repository, "dvc", "get", ".", "reports/classifier/predictions.csv", "--rev", commit, "--out",
+    text = run(repository, "dvc", "get", ".", "reports/evaluation/classifier/predictions.csv", "--rev", commit, "--out",
                "predictions.csv", "--force") and (repository / "predictions.csv").read_text()  # fmt: skip
     (repository / "predictions.csv").unlink()
     return {row["id"] for row in csv.DictReader(text.splitlines()) if row["actual"] == row["predicted"]}

@@ -14,7 +14,8 @@ from sklearn.svm import LinearSVC
 from pipeline import linear
 from pipeline.corpus import ngrams
 from pipeline.corpus.ngrams import CHARACTER_BITS, TOKEN_BITS
-from pipeline.linear import Model
+from pipeline.corpus.tokenizer import fit as fit_tokenizer
+from pipeline.linear import Model, View
 from pipeline.params import Baseline
 from pipeline.stage import Stop
 
@@ -192,3 +193,75 @@ def test_posts_too_short_for_runs_of_characters_are_judged_by_their_words() -> N
 
     assert len(model.characters.ngrams) == 1
     assert linear.probabilities(model, ["a", "b"]).argmax(axis=1).tolist() == [0, 1]
+
+
+# What each character adds to the score
+
+ODD = ["x", "∀", "É", "print print print", "console.log(x);" * 3, "\x00x\x00", "z = x; 🜁 z = x;", "İ = x; print(x)"]
+
+
+@pytest.mark.parametrize("text", [*UNSEEN, *ODD, TEXTS[0]])
+def test_with_the_intercepts_all_shares_make_up_the_score(text: str) -> None:
+    model = fit()
+
+    shares = linear.shares(model, text)
+
+    assert shares.shape == (len(text), 3)
+    intercepts = (model.words.intercepts + model.characters.intercepts) / 2
+    (score,) = linear.scores(model, [text])
+    np.testing.assert_allclose(shares.sum(axis=0) + intercepts, score, atol=1e-5)
+
+
+def test_the_shares_are_those_of_a_score_that_ngrams_do_make() -> None:
+    model = fit()
+
+    scores = linear.scores(model, ["print(x)", ""])
+
+    assert np.abs(scores[0] - scores[1]).min() > 0.1
+    assert np.abs(linear.shares(model, "print(x)")).max() > 0.01
+
+
+def test_a_character_in_no_known_ngram_adds_nothing() -> None:
+    model = fit()
+    text = "qqqq print(x) ∀∀qq"
+
+    shares = linear.shares(model, text)
+
+    adds = np.abs(shares).max(axis=1) > 1e-6
+    assert "".join(c for c, does in zip(text, adds, strict=True) if does).strip() == "print(x)"
+    np.testing.assert_allclose(shares[~adds], 0, atol=1e-12)
+    assert adds[5:13].all()
+
+
+def by_hand(words: dict[str, tuple[list[float], list[float]]]) -> Model:
+    """A model of two labels that knows these runs of words, with their ratios and their weights, and no characters."""
+    tokenizer = fit_tokenizer(["sort a dict"], "code", vocabulary=10, max_tokens=100)
+    none = np.zeros((1, 2), np.float32)
+    nothing = View(np.zeros(1, np.int64), none, none, none[0])
+    numbers = {number_of_words(Model(nothing, nothing, 3, tokenizer), run): run for run in words}
+    rows = [words[numbers[number]] for number in sorted(numbers)]
+    ratios, weights = np.array([([0, 0], [0, 0]), *rows], np.float32).transpose(1, 0, 2)
+    known = View(np.array([0, *sorted(numbers)]), ratios, weights, np.array([0.5, 0.25], np.float32))
+    return Model(known, nothing, 3, tokenizer)
+
+
+def test_a_word_has_its_share_on_its_own_characters_and_on_all_of_its_places() -> None:
+    # Of length 1, the ratios are 1 and -1: the words' view gives 0.8 and -0.4, and is one half of the score.
+    model = by_hand({"dict": ([3, -2], [0.8, 0.4])})
+
+    once, twice = linear.shares(model, "A dict!"), linear.shares(model, "dict a dict")
+
+    np.testing.assert_allclose(once, [[0, 0]] * 2 + [[0.1, -0.05]] * 4 + [[0, 0]], atol=1e-7)
+    np.testing.assert_allclose(twice, [[0.05, -0.025]] * 4 + [[0, 0]] * 3 + [[0.05, -0.025]] * 4, atol=1e-7)
+
+
+def test_a_run_of_words_has_its_share_from_its_first_character_to_its_last() -> None:
+    # The ratios' length is 5 for both labels. "a" alone adds 3 / 5 * 0.5, "sort a" 4 / 5 * 1.2, and half of it counts.
+    model = by_hand({"a": ([3, 4], [0.5, 0.5]), "sort a": ([4, 3], [1.2, 0])})
+
+    shares = linear.shares(model, "sort a dict")
+
+    run, word = [4 / 5 * 1.2 / 6 / 2, 0], [3 / 5 * 0.5 / 2, 4 / 5 * 0.5 / 2]
+    np.testing.assert_allclose(shares[:5], [run] * 5, atol=1e-7)
+    np.testing.assert_allclose(shares[5], np.add(run, word), atol=1e-7)
+    np.testing.assert_allclose(shares[6:], 0, atol=1e-7)

@@ -46,6 +46,12 @@ def test_the_shipped_file_is_valid() -> None:
             "train.pooling is 'sum', but should be 'last', 'max', 'mean', 'max_mean' or 'atte",
         ),
         ("mask:.*", "mask: 1", "train.mask is 1, but should be a valid boolean"),
+        (
+            "temperature_scaling:.*",
+            "temperature_scaling: 1.5",
+            "train.temperature_scaling is 1.5, but should be a valid boolean",
+        ),
+        ("temperature_scaling:.*", "", "train.temperature_scaling is missing"),
         ("weight_averaging:.*", "weight_averaging: 1.0", "train.weight_averaging is 1.0, but should be less than 1"),
         ("clip_norm:.*", "clip_norm: 0", "train.clip_norm is 0, but should be greater than 0"),
         ("patience:.*", "patience: 0", "train.patience is 0, but should be greater than or equal to 1"),

@@ -24,26 +24,34 @@ from tests.repository import change_params, environment, run, runs, store
 def test_metrics_have_the_promised_shape_and_are_those_of_the_predictions(repository: Path) -> None:
     figures = json.loads((repository / "reports/metrics.json").read_text())
 
-    assert list(figures) == ["posts", "classifier", "baseline", "network", "mcnemar"]
+    assert list(figures) == [
+        *("posts", "classifier", "network", "baseline", "mcnemar", "before_scaling", "temperature", "intervals"),
+        *("macro_f1_above_baseline", "labels", "slices", "agreement"),
+    ]
     assert figures["posts"] == 80
-    for model in ("classifier", "baseline"):
-        predictions = list(csv.DictReader((repository / f"reports/{model}/predictions.csv").open()))
+    for model in ("classifier", "network", "baseline"):
+        predictions = list(csv.DictReader((repository / f"reports/evaluation/{model}/predictions.csv").open()))
         actual, predicted = ([row[name] for row in predictions] for name in ("actual", "predicted"))
         assert len(predictions) == 80
-        assert list(figures[model]) == ["accuracy", "macro_f1", "log_loss"]
+        assert list(figures[model]) == ["accuracy", "macro_f1", "log_loss", "ece"]
         assert figures[model]["accuracy"] == pytest.approx(accuracy_score(actual, predicted), abs=1e-6)
         assert figures[model]["macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"), abs=1e-6)
+        for figure, (low, high) in figures["intervals"][model].items():
+            assert low <= figures[model][figure] <= high
+    assert figures["temperature"] == json.loads((repository / "reports/train.json").read_text())["temperature"]
+    for rows in (figures["labels"], figures["agreement"]):
+        assert sum(row["posts"] for row in rows) == 80
 
 
 def test_reports_hold_the_classification_report_and_say_that_the_sample_is_for_trying_out(repository: Path) -> None:
     for model in ("classifier", "baseline"):
-        folder = repository / "reports" / model
+        folder = repository / "reports/evaluation" / model
         text = (folder / "classification_report.txt").read_text()
         as_json = json.loads((folder / "classification_report.json").read_text())
         assert "for trying out" in text
         assert "macro avg" in text
         assert as_json["python"]["support"] == 20
-        assert (folder / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (folder / "confusion_matrix.svg").read_text()
 
 
 def test_one_run_holds_parameters_curves_figures_reports_and_commit(repository: Path) -> None:
@@ -78,7 +86,48 @@ def test_one_run_holds_parameters_curves_figures_reports_and_commit(repository: 
     }
     for model in ("classifier", "baseline"):
         assert f"{model}/classification_report.txt" in names
-        assert f"{model}/confusion_matrix.png" in names
+        assert f"{model}/confusion_matrix.svg" in names
+    plots = {artifact.path for artifact in client.list_artifacts(only.info.run_id, "plots")}
+    assert plots == {f"plots/{path.name}" for path in (repository / "reports/evaluation/plots").iterdir()} | {
+        "plots/history.svg", "plots/gradients.svg"
+    }  # fmt: skip
+    assert f"| the classifier | {figures['classifier']['accuracy']:.4f} (" in only.data.tags["mlflow.note.content"]
+
+
+def test_the_page_and_the_card_are_in_the_run_and_name_its_commit(repository: Path, tmp_path: Path) -> None:
+    (only,) = runs(repository)
+    client = MlflowClient(store(repository))
+    commit = only.data.tags["mlflow.source.git.commit"]
+
+    page, card = (
+        Path(client.download_artifacts(only.info.run_id, name, str(tmp_path))).read_text(encoding="utf-8")
+        for name in ("report.html", "model_card.md")
+    )
+
+    assert f"{only.info.run_name} ({only.info.run_id})" in page
+    assert f"commit {commit}, branch " in page
+    assert f"from commit `{commit}`." in card
+    assert "say nothing of real posts" in page
+    assert "No version is the champion yet." in page
+    # The repository's are these; the next `dvc repro` may tell of another champion.
+    assert (repository / "reports/report.html").read_text(encoding="utf-8") == page
+    assert (repository / "reports/model_card.md").read_text(encoding="utf-8") == card
+
+
+def test_the_posts_to_look_at_are_test_posts_with_their_predictions(repository: Path) -> None:
+    told = json.loads((repository / "reports/posts.json").read_text(encoding="utf-8"))
+    folder = repository / "reports/evaluation"
+    predictions = {row["id"]: row for row in csv.DictReader((folder / "classifier/predictions.csv").open())}
+
+    wrong = {id for id, row in predictions.items() if row["actual"] != row["predicted"]}
+    assert told["mistakes"] == len(wrong)
+    assert {post["id"] for post in told["posts"][: len(wrong)]} == wrong
+    for post in told["posts"]:
+        row = predictions[post["id"]]
+        assert (post["actual"], post["predicted"]) == (row["actual"], row["predicted"])
+        assert post["confidence"] == pytest.approx(float(row[f"probability_{post['predicted']}"]), abs=6e-5)
+        assert post["words"]
+    assert all(pair["one"]["actual"] != pair["other"]["actual"] for pair in told["alike"])
 
 
 def test_the_logged_model_takes_raw_text_and_answers_as_predict_does(repository: Path) -> None:
@@ -168,7 +217,9 @@ def test_the_summary_of_an_experiment_holds_its_figures_and_not_the_workspaces(r
     said = run(repository, "python", "-m", "pipeline.report.summary", "other-seed")
 
     (row,) = [line.split() for line in said.splitlines() if line.strip().startswith("classifier")]
-    assert row[1:] == [f"{figures['classifier'][name]:.4f}" for name in ("accuracy", "macro_f1", "log_loss")]
+    accuracy, *others = (f"{figures['classifier'][name]:.4f}" for name in ("accuracy", "macro_f1", "log_loss"))
+    interval = "-".join(f"{end:.4f}" for end in figures["intervals"]["classifier"]["accuracy"])
+    assert row[1:] == [accuracy, interval, *others]
     assert figures["classifier"] != json.loads((repository / "reports/metrics.json").read_text())["classifier"]
     assert "`dvc exp apply other-seed` brings its model" in said
     # Nothing of the workspace has changed for that.
@@ -217,10 +268,12 @@ def test_a_server_that_is_not_there_costs_no_result_and_the_next_repro_completes
     nobody = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
     said = run(repository, "dvc", "repro", code=0, **nobody)
+    page = (repository / "reports/report.html").read_text(encoding="utf-8")
     by_hand = run(repository, "python", "-m", "pipeline.track", code=1, **nobody)
 
     assert "MLflow cannot be reached" in said
     assert "warning: MLflow could not be told of this result" in said
+    assert "MLflow was out of reach" in page
     assert re.fullmatch("error: MLflow could not be told of this result .*\n", by_hand), by_hand
     assert "Traceback" not in said
     assert "Running stage 'train'" not in run(repository, "dvc", "repro")

@@ -191,6 +191,7 @@ def test_a_model_that_learned_from_the_test_posts_is_refused_for_that(repository
     assert right.count(MISTAKE[0]) == 1
     vectorize.write_text(right.replace(*MISTAKE))
     run(repository, "dvc", "repro")
+    page = (repository / "reports/report.html").read_text(encoding="utf-8")
     registry(repository, "register")
 
     # By an alias that no version has yet: of all that is asked of the first one, it passes the rest.
@@ -199,6 +200,11 @@ def test_a_model_that_learned_from_the_test_posts_is_refused_for_that(repository
     assert [name.strip() for name in failed(said)] == ["test posts unseen"]
     assert re.search(r"120 of 120 are nearly like posts it has\s+learned from", said)
     assert "refused: version 4 is not promoted; there is no cheat yet" in said
+    # Its page has the champion of then beside it, on the same posts.
+    (champion,) = [row for row in asked(repository, "list") if row["version"] == "3"]
+    row = page.partition("<tr><th>the champion, version 3</th>")[2].partition("</tr>")[0]
+    assert [f">{champion['figures'][name]:.4f}<" in row for name in ("test_accuracy", "test_macro_f1")] == [True, True]
+    assert re.search(r"Against the champion, version 3: macro F1 [+-]0\.\d{4} to [+-]0\.\d{4} \(95% interval", page)
     run(repository, "git", "checkout", "--", ".")
     run(repository, "dvc", "checkout")
 

@@ -20,6 +20,7 @@ from pipeline.lineage.runs import log_inputs
 from pipeline.lineage.show import data_sets
 from pipeline.registry import history, versions
 from pipeline.registry.history import Move
+from pipeline.track import TRAINED
 from tests import repository as repositories
 from tests import test_track
 from tests.challenge import challenge
@@ -113,10 +114,12 @@ def assert_whole(server: Server, run: Run, folder: Path) -> None:
     assert run.info.status == "FINISHED"
     assert run.info.artifact_uri.startswith("mlflow-artifacts:")
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert {file.name for file in (folder / "reports").iterdir()} <= names
-    for name in ("metrics.json", "classifier/classification_report.txt"):
-        given = Path(client.download_artifacts(run.info.run_id, name)).read_bytes()
-        assert given == (folder / "reports" / name).read_bytes()
+    evaluation = folder / "reports/evaluation"
+    assert {"report.html", "model_card.md", *TRAINED, *(path.name for path in evaluation.iterdir())} <= names
+    files = {"metrics.json": folder / "reports/metrics.json"}
+    files |= {name: evaluation / name for name in ("classifier/classification_report.txt", "plots/reliability.svg")}
+    for name, path in files.items():
+        assert Path(client.download_artifacts(run.info.run_id, name)).read_bytes() == path.read_bytes()
 
 
 def assert_all_there(repository: Path) -> None:

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pipeline import baseline, fetch, source, split, stage, train, vectorize
+from pipeline import baseline, fetch, linear, source, split, stage, train, vectorize
 from pipeline.corpus import tables
-from pipeline.nn.serving import Classifier
+from pipeline.nn.serving import Classifier, logits, scaled
+from pipeline.report import calibration, metrics
 
 ROOT = Path(__file__).parent.parent
 MADE = ["models/model.onnx", "models/weights.safetensors", "models/network.json", "models/evidence.safetensors"]
-MADE += ["reports/history.csv", "reports/gradients.csv", "reports/gradients.png", "reports/train.json"]
+MADE += ["reports/history.csv", "reports/gradients.csv", "reports/history.svg", "reports/gradients.svg"]
+MADE += ["reports/train.json"]
 FIGURES = ["accuracy", "log_loss"]
 
 
@@ -172,12 +174,16 @@ def test_every_kind_of_training_gives_the_same_bytes_again(alone: Callable, here
 # What is kept, and what is told of it
 
 
+# What comes out of the network is what is shipped.
+PLAIN: dict[str, Any] = {"wide": False, "temperature_scaling": False}
+
+
 def test_history_and_report_tell_of_every_epoch_and_the_best(trained: Callable) -> None:
-    trained(wide=False)
+    trained(**PLAIN)
 
     assert [row["epoch"] for row in history()] == [1, 2]
     best = min(history(), key=lambda row: row["val_log_loss"])
-    assert list(report()) == ["parameters", "best_epoch", "validation"]
+    assert list(report()) == ["parameters", "best_epoch", "temperature", "validation"]
     assert report()["best_epoch"] == best["epoch"]
     # The weights kept are the best epoch's: what they give on validation is what that epoch gave.
     assert told(report()["validation"]) == network_says(best)
@@ -188,9 +194,38 @@ def test_history_and_report_tell_of_every_epoch_and_the_best(trained: Callable) 
 
 
 def test_a_network_alone_is_served_without_the_linear_model(trained: Callable) -> None:
-    trained(wide=False)
+    trained(**PLAIN)
 
     assert Classifier(Path("models")).files == ["model.onnx", "tokenizer.json", "evidence.safetensors"]
+
+
+def test_without_temperature_scaling_the_temperature_is_1(trained: Callable) -> None:
+    trained(**PLAIN)
+
+    classifier = Classifier(Path("models"))
+    assert report()["temperature"] == classifier.temperature == 1
+    texts = tables.column(train.VALIDATION, "text")
+    np.testing.assert_allclose(classifier.probabilities(texts), classifier.network(texts), atol=1e-6)
+
+
+def test_the_temperature_is_fitted_on_validation_and_scales_what_is_served(trained: Callable) -> None:
+    trained(**BOTH_WAYS)
+
+    classifier = Classifier(Path("models"))
+    assert classifier.linear
+    texts, labels = (tables.column(train.VALIDATION, name) for name in ("text", "label"))
+    actual = np.array([classifier.labels.index(label) for label in labels])
+    unscaled = classifier.combined(classifier.network(texts), linear.probabilities(classifier.linear, texts))
+    assert report()["temperature"] == classifier.temperature == calibration.temperature(actual, logits(unscaled))
+    assert abs(classifier.temperature - 1) > 0.01
+    served = classifier.probabilities(texts)
+    np.testing.assert_allclose(served, scaled(unscaled, classifier.temperature), atol=1e-6)
+    assert report()["validation"] == pytest.approx(metrics.figures(actual, served), abs=2e-6)
+    before = metrics.figures(actual, unscaled)
+    assert report()["validation"]["log_loss"] < before["log_loss"]
+    assert report()["validation"]["accuracy"] == before["accuracy"]
+    # Its halves are not scaled.
+    assert report()["network_validation"] == metrics.figures(actual, classifier.network(texts))
 
 
 def test_a_wide_classifier_has_its_figures_beside_its_networks(trained: Callable) -> None:
@@ -215,7 +250,7 @@ def test_the_gradient_at_each_step_is_there_before_and_after_training(trained: C
     assert len(rows) == max(len(tokens) for tokens in tables.column(Path("data/ids/validation.parquet"), "tokens"))
     assert all(float(row[when]) > 0 for row in rows for when in ("before", "after"))
     assert [row["before"] for row in rows] != [row["after"] for row in rows]
-    assert Path("reports/gradients.png").read_bytes().startswith(b"\x89PNG")
+    assert all("<svg" in Path(f"reports/{name}.svg").read_text() for name in ("history", "gradients"))
 
 
 AVERAGED: dict[str, Any] = {"epochs": 3, "schedule": "constant", "weight_averaging": 0.9}
@@ -245,7 +280,7 @@ def test_averaging_leaves_the_training_itself_as_it_is(trained: Callable) -> Non
 OVERFITTED: dict[str, Any] = {
     "cell": "lstm", "pooling": "last", "ngrams": 0, "character_ngrams": False, "vectors": "random", "wide": False,
     "embedding_dropout": 0.0, "ngram_dropout": 0.0, "dropout": 0.0, "spatial_dropout": 0.0, "label_smoothing": 0.0,
-    "learning_rate": 0.05, "schedule": "constant", "epochs": 6,
+    "learning_rate": 0.05, "schedule": "constant", "epochs": 6, "temperature_scaling": False,
 }  # fmt: skip
 
 

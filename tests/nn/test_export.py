@@ -263,6 +263,27 @@ def test_the_model_notes_the_digests_of_its_companions(
     assert noted == {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
 
 
+def test_a_temperature_is_noted_beside_all_else_and_changes_no_answer_of_the_network(
+    random_network: Callable, small: Callable, tmp_path: Path
+) -> None:
+    def noted() -> dict[str, str]:
+        return onnxruntime.InferenceSession(tmp_path / "model.onnx").get_modelmeta().custom_metadata_map
+
+    save(random_network(small()), tmp_path, small())
+    first, before = (tmp_path / "model.onnx").read_bytes(), noted()
+    answer = ask_onnx(tmp_path / "model.onnx", posts_of([7, 3]))
+
+    export.set_temperature(tmp_path / "model.onnx", 1.2345)
+
+    assert before["temperature"] == "1.0"
+    assert noted() == before | {"temperature": "1.2345"}
+    np.testing.assert_array_equal(ask_onnx(tmp_path / "model.onnx", posts_of([7, 3])), answer)
+    # Noted once, and the same bytes whatever was noted in between.
+    export.set_temperature(tmp_path / "model.onnx", 0.5)
+    export.set_temperature(tmp_path / "model.onnx", 1.0)
+    assert (tmp_path / "model.onnx").read_bytes() == first
+
+
 @pytest.mark.parametrize(
     ("made", "evidence", "width"),
     [

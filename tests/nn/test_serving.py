@@ -14,7 +14,7 @@ import pytest
 from pipeline import linear, params
 from pipeline.corpus.tokenizer import encode, fit
 from pipeline.nn import batches, evidence
-from pipeline.nn.serving import BATCH, Classifier, companions, mean
+from pipeline.nn.serving import BATCH, Classifier, companions, logits, mean, scaled
 from pipeline.stage import Stop
 
 WORDS = ["how", "do", "i", "sort", "a", "dict", "by", "value", ";", "in", "{", "blank", "}", "?", "please"]
@@ -135,6 +135,83 @@ def test_the_mean_of_two_models_that_are_sure_of_different_labels_is_a_number() 
     np.testing.assert_allclose(given, [[0.5, 0.5]])
 
 
+# The temperature
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [
+        (1, [[0.8, 0.2], [0.5, 0.5]]),
+        (2, [[2 / 3, 1 / 3], [0.5, 0.5]]),  # the root of 4 to 1
+        (0.5, [[16 / 17, 1 / 17], [0.5, 0.5]]),  # the square of it
+    ],
+)
+def test_a_temperature_is_a_root_of_how_much_likelier_one_label_is(temperature: float, expected: list) -> None:
+    given = scaled(np.array([[0.8, 0.2], [0.5, 0.5]], np.float32), temperature)
+
+    np.testing.assert_allclose(given, expected, atol=1e-6)
+    assert given.dtype == np.float32
+
+
+def test_who_is_sure_beyond_all_numbers_may_be_scaled() -> None:
+    given = scaled(np.array([[1, 0], [0, 1]], np.float32), 2)
+
+    np.testing.assert_allclose(given, [[1, 0], [0, 1]], atol=1e-6)
+    np.testing.assert_allclose(logits(np.array([[1, 0]], np.float32)), [[0, np.log(1e-30)]], rtol=1e-6)
+
+
+def test_to_scale_changes_the_order_of_no_two_labels() -> None:
+    probabilities = np.random.default_rng(1).dirichlet([0.3] * 5, 200).astype(np.float32)
+
+    for temperature in (0.2, 0.9, 3):
+        given = scaled(probabilities, temperature)
+        np.testing.assert_array_equal(given.argmax(axis=1), probabilities.argmax(axis=1))
+        np.testing.assert_allclose(given.sum(axis=1), 1, atol=1e-6)
+        assert (given.max(axis=1) > probabilities.max(axis=1)).mean() == (temperature < 1)
+
+
+def test_answers_are_scaled_by_the_temperature_that_the_model_notes(models: Path, tmp_path: Path) -> None:
+    from pipeline.nn import export
+
+    texts = texts_of(20)
+    plain = Classifier(models)
+    shutil.copytree(models, tmp_path / "models")
+    export.set_temperature(tmp_path / "models/model.onnx", 2.5)
+
+    hot = Classifier(tmp_path / "models")
+
+    assert (plain.temperature, hot.temperature) == (1, 2.5)
+    np.testing.assert_allclose(hot.probabilities(texts), scaled(plain.probabilities(texts), 2.5), atol=1e-6)
+    # Neither half of the answer is scaled by itself.
+    np.testing.assert_array_equal(hot.network(texts), plain.network(texts))
+    beside = np.full((20, 3), 1 / 3, np.float32)
+    np.testing.assert_array_equal(
+        hot.combined(hot.network(texts), beside), plain.combined(plain.network(texts), beside)
+    )
+
+
+def test_what_both_halves_say_together_is_their_mean_where_there_are_two(classifier: Classifier) -> None:
+    one, other = np.array([[0.5, 0.5, 0]], np.float32), np.array([[0.8, 0.2, 0]], np.float32)
+
+    both = classifier.combined(one, other)
+
+    # The roots of 0.4 and 0.1 are as 2 to 1.
+    expected = [[2 / 3, 1 / 3, 0]] if classifier.linear else one
+    np.testing.assert_allclose(both, expected, atol=1e-6)
+    np.testing.assert_array_equal(classifier.combined(one, None), one)
+
+
+def test_a_model_without_a_temperature_is_refused_with_a_sentence(wide: Path, tmp_path: Path) -> None:
+    shutil.copytree(wide, tmp_path / "models")
+    model = onnx.load(wide / "model.onnx")
+    (noted,) = [each for each in model.metadata_props if each.key == "temperature"]
+    model.metadata_props.remove(noted)
+    onnx.save(model, tmp_path / "models/model.onnx")
+
+    with pytest.raises(Stop, match=r"model\.onnx is damaged .*temperature"):
+        Classifier(tmp_path / "models")
+
+
 def test_half_a_surrogate_pair_is_answered_like_a_question_mark(classifier: Classifier) -> None:
     given, expected = classifier.probabilities(["banana \udcff"]), classifier.probabilities(["banana ?"])
 
@@ -152,7 +229,7 @@ def test_a_wide_classifier_answers_with_the_mean_and_another_with_its_network(cl
         np.testing.assert_allclose(answer, mean(network, beside), atol=1e-6)
         assert np.abs(answer - network).max() > 0.05
     else:
-        np.testing.assert_array_equal(answer, network)
+        np.testing.assert_allclose(answer, network, atol=1e-6)
 
 
 def test_the_network_sees_each_post_with_its_evidence(wide: Path) -> None:
