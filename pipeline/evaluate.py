@@ -156,7 +156,7 @@ def write_predictions(
     """A row per post: its id, its label, the label predicted, and a probability per label."""
     rows = (
         {"id": id, "actual": labels[label], "predicted": labels[row.argmax()]}
-        | {f"probability_{name}": f"{p:.6f}" for name, p in zip(labels, row, strict=True)}
+        | {f"probability_{name}": f"{p:.6g}" for name, p in zip(labels, row, strict=True)}
         for id, label, row in zip(ids, actual, probabilities, strict=True)
     )
     write_table(path, rows)

@@ -22,7 +22,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipeline import linear, params, stage
 from pipeline.corpus import tables
-from pipeline.corpus.tokenizer import encode
+from pipeline.corpus.tokenizer import encode, spans
 from pipeline.nn import attribution, batches, evidence
 from pipeline.nn.quiet import keras, tf
 from pipeline.nn.serving import Classifier
@@ -139,8 +139,8 @@ def what_moved(
         by_token = attribution.by_token(model, posts, toward, against, classifier.width, bar.update)
     for row, (text, shares) in enumerate(zip(texts, by_token, strict=True)):
         by_character = np.zeros(len(text))
-        spans = classifier.tokenizer.encode(text).offsets
-        for (begin, end), share in zip(spans, shares, strict=False):
+        # A text without a token has one share, of the unknown token that stands for it, and no place for it.
+        for (begin, end), share in zip(spans(classifier.tokenizer, text), shares, strict=False):
             by_character[begin:end] += share / max(end - begin, 1)
         if classifier.linear:
             by_label = linear.shares(classifier.linear, text) / classifier.linear.temperature

@@ -45,12 +45,12 @@ def main() -> None:
             f"MLflow could not be told of this result ({error}); the result itself is whole: see to the store "
             "(MLFLOW_TRACKING_URI, or mlflow.db), then `dvc repro` or `python -m pipeline.lineage rebuild` tells it"
         )
+        if evaluated:
+            pages.write(everything)
         if by_hand:
             raise Stop(sentence) from None
         # A stage that fails costs an experiment in a temporary folder all that it has made.
         print(f"warning: {sentence}")
-        if evaluated:
-            pages.write(everything)
 
 
 def refuse_mixture(stages: list[str]) -> None:

@@ -221,7 +221,7 @@ def test_what_the_cache_no_longer_holds_is_listed(repository: Path) -> None:
 
     said = run(repository, "python", "-m", "pipeline.lineage", "rebuild", code=1)
 
-    assert re.search("^  eight: cannot be had: error: .*train must run again.*$", said, re.MULTILINE), said
+    assert re.search("^  eight: cannot be had: error: .*train, explain must run again.*$", said, re.MULTILINE), said
     assert "8" not in {each.data.params["train.seed"] for each in runs(repository)}
 
 

@@ -269,11 +269,14 @@ def test_a_server_that_is_not_there_costs_no_result_and_the_next_repro_completes
 
     said = run(repository, "dvc", "repro", code=0, **nobody)
     page = (repository / "reports/report.html").read_text(encoding="utf-8")
+    (repository / "reports/report.html").unlink()
     by_hand = run(repository, "python", "-m", "pipeline.track", code=1, **nobody)
+    by_hand_page = (repository / "reports/report.html").read_text(encoding="utf-8")
 
     assert "MLflow cannot be reached" in said
     assert "warning: MLflow could not be told of this result" in said
     assert "MLflow was out of reach" in page
+    assert by_hand_page == page
     assert re.fullmatch("error: MLflow could not be told of this result .*\n", by_hand), by_hand
     assert "Traceback" not in said
     assert "Running stage 'train'" not in run(repository, "dvc", "repro")

@@ -383,11 +383,11 @@ def test_a_second_time_the_page_is_made_anew_here_and_mlflows_stays(everything: 
     assert CARD.read_bytes() == before[1][0]
 
 
-def made_champion(run: Run, model: str = "text-classification") -> None:
+def made_champion(run: Run, model: str = "text-classification", run_id: str | None = None) -> None:
     """Version 1 of the registered model is the run's, and the champion."""
     client = store()
     client.create_registered_model(model)
-    client.create_model_version(model, str(run.info.artifact_uri), run.info.run_id)
+    client.create_model_version(model, str(run.info.artifact_uri), run_id or run.info.run_id)
     client.set_registered_model_alias(model, "champion", "1")
 
 
@@ -423,7 +423,22 @@ def test_a_champion_that_was_judged_on_other_posts_is_not_compared(everything: p
 
     track.main()
 
-    assert "<p>The champion, version 1, was judged on other test posts.</p>" in PAGE.read_text(encoding="utf-8")
+    sentence = "The champion is version 1. No paired test: the two were not evaluated on the same test posts."
+    assert f"<p>{sentence}</p>" in PAGE.read_text(encoding="utf-8")
+
+
+def test_a_champion_whose_run_is_gone_costs_no_result_its_run(everything: params.Params) -> None:
+    track.main()
+    (first,) = all_runs()
+    made_champion(first, run_id="0" * 32)  # as after `mlflow gc`
+    change_metrics("classifier", accuracy=0.91)
+
+    track.main()
+
+    new, _ = all_runs()
+    assert new.data.tags[runs.STATE] == "complete"
+    said = "The champion cannot be had (the run of version 1 is gone, and with it where the version comes from)."
+    assert f"<p>{said}</p>" in artifact(new, PAGE)
 
 
 def test_with_the_store_away_the_page_is_written_and_says_so(

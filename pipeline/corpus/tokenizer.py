@@ -88,6 +88,21 @@ def each(pattern: str) -> Split:
     return Split(Regex(pattern), behavior="removed", invert=True)
 
 
+def spans(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
+    """Where in the text each token that is kept begins and ends."""
+    encoding = tokenizer.encode(text)
+    if not isinstance(tokenizer.model, BPE):
+        return encoding.offsets
+    # The mark that begins a word stands nowhere in the text, and has the place of the character before it. One that is
+    # a piece by itself is given to the word's first character.
+    return [
+        (end, end + 1) if token == START
+        else (max(begin, end - len(token) + len(START)), end) if token.startswith(START)
+        else (begin, end)
+        for token, (begin, end) in zip(encoding.tokens, encoding.offsets, strict=True)
+    ]  # fmt: skip
+
+
 def encode(tokenizer: Tokenizer, texts: list[str]) -> Iterator[Encoded]:
     """Each text's tokens. A text without a token becomes one unknown token: a GRU needs a step to take."""
     unknown = tokenizer.token_to_id(UNKNOWN)

@@ -1,4 +1,4 @@
-"""The page and the model card of a result, which say where it comes from and how it stands to the champion."""
+"""The page of a result, with where it comes from and how it stands to the champion, and its model card."""
 
 from typing import Any
 
@@ -6,10 +6,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from pipeline.lineage import compare, origin, runs, show
+from pipeline.lineage.store import StoreError
 from pipeline.params import Params
 from pipeline.registry import versions
 from pipeline.report import card, page
 from pipeline.report.page import REPORTS
+from pipeline.stage import Stop
 
 PAGE, CARD = REPORTS / "report.html", REPORTS / "model_card.md"
 FIGURES = ("accuracy", "macro_f1", "log_loss", "ece")
@@ -25,11 +27,14 @@ def write(params: Params, client: MlflowClient | None = None, run: Run | None = 
     if client and run:
         tags = versions.commit(run.data.tags)
         lineage = [("run", f"{run.info.run_name} ({run.info.run_id})"), *show.ingredients(client, run)]
-        champion, standing = against_champion(client, params.registry.model, run)
+        try:
+            champion, standing = against_champion(client, params.registry.model, run)
+        except (Stop, StoreError) as error:  # what is wrong with another result must not cost this one its run
+            champion, standing = None, f"The champion cannot be had ({error})."
     else:
         tags = versions.commit(origin.tags())
         lineage = [
-            ("commit", tags.get("git.commit", "none")),
+            ("commit", tags.get("git.commit", "none") + (" and changes" if tags.get(origin.DIRTY) == "true" else "")),
             ("corpus", f"{split['corpus']['source']}, digest {split['corpus']['digest']}"),
         ]
         champion, standing = None, "Who the champion is was not to be learned: MLflow was out of reach."
@@ -51,7 +56,7 @@ def against_champion(client: MlflowClient, model: str, run: Run) -> tuple[dict[s
     theirs = show.table(client, other, compare.PREDICTIONS)
     paired = compare.paired(theirs, page.predictions())
     if isinstance(paired, str):
-        sentence = f"The champion, version {number}, was judged on other test posts."
+        sentence = f"The champion is version {number}. {paired}"
     else:
         low, high = paired["macro_f1"]
         sentence = (

@@ -24,6 +24,7 @@ texts = pandas.DataFrame({"text": ["how do i sort a dict by value"]})
 print(model.predict(texts).to_string(index=False))
 '''
 REPORTS = ["metrics.json", "split.json", "classifier", "baseline"]
+PAGES = ["report.html", "plots"]  # of runs that were made before there were pages, there is none
 
 
 def export(client: MlflowClient, version: ModelVersion, folder: Path) -> None:
@@ -38,7 +39,8 @@ def export(client: MlflowClient, version: ModelVersion, folder: Path) -> None:
         (whole / "reports").mkdir(parents=True)
         shutil.move(gate.download(version, Path(temporary, "model")), whole / "model")
         with told():
-            for name in REPORTS:
+            there = {file.path for file in client.list_artifacts(run.info.run_id)}
+            for name in [*REPORTS, *(name for name in PAGES if name in there)]:
                 client.download_artifacts(run.info.run_id, name, str(whole / "reports"))
         (whole / "README.md").write_text(version.description or "", encoding="utf-8")
         (whole / "example.py").write_text(EXAMPLE, encoding="utf-8")

@@ -6,6 +6,7 @@ from typing import Any
 NAMES = {"classifier": "the classifier", "network": "its recurrent network alone", "baseline": "the linear baseline"}
 LONGEST = 5000  # characters that MLflow keeps of a description
 LABELS = 20  # that have a row of their own
+LABEL = 60  # characters of a label's name
 
 
 def write(
@@ -17,7 +18,7 @@ def write(
 ) -> str:
     """Markdown, of a run's parameters and its tags, its `split.json` and its `metrics.json`."""
     corpus, posts = split["corpus"], split["posts"]
-    labels = list(split["labels"]["train"])
+    labels = [label[:LABEL] for label in split["labels"]["train"]]
     commit = tags.get("git.commit", "unknown")
     dirty = " and the changes in the run's `lineage/uncommitted.patch`" if tags.get("git.dirty") == "true" else ""
     network = f"{params['train.cell'].upper()} of {params['train.units']} units"
@@ -58,7 +59,7 @@ def write(
         *(["## Figures by label"] if by_label else []),
         *([f"The {LABELS} with the lowest F1:"] if len(by_label) < len(figures.get("labels", [])) else []),
         table(["label", "precision", "recall", "F1", "posts"], (
-            [row["label"], *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")), f"{row['posts']:,}"]
+            [row["label"][:LABEL], *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")), f"{row['posts']:,}"]
             for row in by_label
         )),
         *(["## Figures by slice"] if "slices" in figures else []),

@@ -16,9 +16,15 @@ from pipeline.report.card import NAMES
 from pipeline.report.summary import verdict
 
 HERE = Path(__file__).parent
+PICTURES = {
+    "confusion": "evaluation/classifier/confusion_matrix.svg",
+    **{name: f"evaluation/plots/{name}.svg" for name in ("precision_recall", "slices", "agreement")},
+    **{name: f"evaluation/plots/{name}.svg" for name in ("reliability", "coverage")},
+    **{name: f"{name}.svg" for name in ("history", "gradients")},
+}
 REPORTS = Path("reports")
 TEXT = 1500  # characters of a post
-ROWS = 3_000_000  # bytes of the table of posts, at most: a page is to open in any mail
+LARGEST = 4_500_000  # bytes of the page, about; pictures come first, and posts as there is room left
 
 
 def write(
@@ -39,14 +45,15 @@ def write(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    rows = list(shown(posts["posts"]))
+    pictures = {name: picture(path) for name, path in PICTURES.items()}
+    rows = shown(posts["posts"], LARGEST - sum(len(drawn) for drawn in pictures.values()))
     page = environment.get_template("page.html").render(
         split=split, figures=figures, trained=trained, names={name: NAMES[name] for name in NAMES if name in figures},
         verdict=verdict(figures["mcnemar"]), champion=champion, standing=standing,
         lineage=lineage, parameters=parameters,
         labels=[row["label"] for row in figures["labels"]],
-        rows=rows, mistakes=posts["mistakes"], left_out=len(posts["posts"]) - len(rows), alike=posts["alike"],
-        cut=TEXT, figure=figure, picture=picture,
+        rows=rows, mistakes=posts["mistakes"], shown=sum(row["actual"] != row["predicted"] for row in rows),
+        alike=posts["alike"], cut=TEXT, figure=figure, pictures=pictures,
         script=Markup(script), digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
     path.write_text(page, encoding="utf-8")
@@ -62,16 +69,18 @@ def predictions() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def shown(posts: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The posts with their text in pieces, as long as they have room in the page."""
-    size = 0
-    for post in posts:
+def shown(posts: Sequence[Mapping[str, Any]], room: int) -> list[dict[str, Any]]:
+    """The posts that have room in so many bytes, with their text in pieces; the last of the mistakes make way first."""
+    kept = {}
+    for place, post in sorted(enumerate(posts), key=lambda each: each[1]["actual"] != each[1]["predicted"]):
         parts = list(pieces(post["text"][:TEXT], post["words"]))
-        # `<` takes four characters in HTML, and a word that is marked some fifty.
-        size += sum(len(Markup.escape(text).encode()) + 50 for text, _ in parts) + 500
-        if size > ROWS:
-            return
-        yield {**post, "pieces": parts, "is_cut": len(post["text"]) > TEXT}
+        # `<` takes four characters in HTML, a word that is marked some fifty; a label's name stands there four times.
+        room -= sum(len(Markup.escape(text).encode()) + 50 for text, _ in parts)
+        room -= 500 + 2 * len((post["actual"] + post["predicted"]).encode())
+        if room < 0:
+            break
+        kept[place] = {**post, "pieces": parts, "is_cut": len(post["text"]) > TEXT}
+    return [kept[place] for place in sorted(kept)]
 
 
 def pieces(text: str, words: Sequence[tuple[int, int, float]]) -> Iterator[tuple[str, float | None]]:

@@ -5,9 +5,12 @@ For an interval, posts are drawn anew with replacement, `RESAMPLES` times, and o
 post is its label and the answers to it, so what is drawn is how many posts of each such kind there are.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 RESAMPLES = 10_000
+BLOCK = 500  # of them at once: there can be thousands of kinds
 DECIMALS = 6
 
 
@@ -15,37 +18,42 @@ def intervals(
     actual: np.ndarray, predicted: np.ndarray, labels: int, level: float = 0.05, seed: int = 1
 ) -> dict[str, list[float]]:
     """The intervals of accuracy and macro F1, `[low, high]` each; `actual` and `predicted` are label indices."""
-    kinds, drawn = resample(actual * labels + predicted, seed)
+    kinds, draws = resample(actual * labels + predicted, seed)
     label, answer = kinds // labels, kinds % labels
-    figures = {
-        "accuracy": drawn @ (label == answer).astype(np.float32) / len(actual),
-        "macro_f1": macro_f1(drawn, label, answer, labels),
+    figures: dict[str, list[np.ndarray]] = {"accuracy": [], "macro_f1": []}
+    for drawn in draws:
+        figures["accuracy"].append(drawn @ (label == answer).astype(np.float32) / len(actual))
+        figures["macro_f1"].append(macro_f1(drawn, label, answer, labels))
+    return {
+        name: [round(float(end), DECIMALS) for end in ends(np.concatenate(figure), level)]
+        for name, figure in figures.items()
     }
-    return {name: [round(float(end), DECIMALS) for end in ends(figure, level)] for name, figure in figures.items()}
 
 
 def f1_difference(
     actual: np.ndarray, predicted: np.ndarray, other: np.ndarray, labels: int, level: float, seed: int = 1
 ) -> tuple[float, float]:
     """The interval of the macro F1 of `predicted` less that of `other`, on the same posts; all are label indices."""
-    kinds, drawn = resample((actual * labels + predicted) * labels + other, seed)
+    kinds, draws = resample((actual * labels + predicted) * labels + other, seed)
     label, one, other = kinds // labels**2, kinds // labels % labels, kinds % labels
-    low, high = ends(macro_f1(drawn, label, one, labels) - macro_f1(drawn, label, other, labels), level)
+    differences = [macro_f1(drawn, label, one, labels) - macro_f1(drawn, label, other, labels) for drawn in draws]
+    low, high = ends(np.concatenate(differences), level)
     return float(low), float(high)
 
 
-def resample(kinds: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The kinds of posts there are, and how many of each are drawn, float32 `[RESAMPLES, kinds]`.
+def resample(kinds: np.ndarray, seed: int) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """The kinds of posts there are, and how many of each are drawn, in blocks of float32 `[BLOCK, kinds]`.
 
     Exact up to 2^24 posts.
     """
     there, counts = np.unique(kinds, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(kinds), counts / len(kinds), RESAMPLES)
-    return there, drawn.astype(np.float32)
+    rng, shares = np.random.default_rng(seed), counts / len(kinds)
+    blocks = range(RESAMPLES // BLOCK)
+    return there, (rng.multinomial(len(kinds), shares, BLOCK).astype(np.float32) for _ in blocks)
 
 
 def macro_f1(drawn: np.ndarray, label: np.ndarray, answer: np.ndarray, labels: int) -> np.ndarray:
-    """`[RESAMPLES]` of a model that gives each kind of post with that label that answer."""
+    """`[BLOCK]` of a model that gives each kind of post with that label that answer."""
     each = np.eye(labels, dtype=np.float32)
     both = drawn @ (each[label] * each[answer])
     either = drawn @ (each[label] + each[answer])

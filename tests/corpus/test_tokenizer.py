@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from pipeline.corpus import sources
-from pipeline.corpus.tokenizer import PADDING, START, UNKNOWN, encode, fit
+from pipeline.corpus.tokenizer import PADDING, START, UNKNOWN, encode, fit, spans
 
 KINDS = ["code", "words", "bpe"]
 # Tags, broken tags, capitals and blanks beyond ASCII, signs that are punctuation to Unicode alone, nothing at all.
@@ -227,3 +227,32 @@ def test_bpe_is_no_larger_than_asked_for() -> None:
     tokenizer = fit(["hash map concurrent"], "bpe", vocabulary=20, max_tokens=100)
 
     assert tokenizer.get_vocab_size() == 20
+
+
+# Where tokens stand
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", ["list(map) x = Dict", "(x)", " a  dict", "x", "map.list"])
+def test_a_span_is_where_its_token_stands(kind: str, text: str) -> None:
+    tokenizer = fit(["list map dict x a = ( ) ."], kind, vocabulary=100, max_tokens=100)
+
+    there = spans(tokenizer, text)
+
+    encoded = tokenizer.encode(text).tokens
+    assert [text[begin:end].lower() for begin, end in there if end <= len(text)] == [
+        token.removeprefix(START) if kind == "bpe" else token if token != UNKNOWN else text[begin:end].lower()
+        for token, (begin, end) in zip(encoded, there, strict=True)
+    ]
+
+
+def test_the_mark_of_a_word_that_is_a_piece_by_itself_stands_at_the_words_first_character() -> None:
+    tokenizer = fit(["ab"], "bpe", vocabulary=5, max_tokens=100)  # its characters, and no piece of two
+
+    assert tokenizer.encode("(ab").tokens == [UNKNOWN, START, "a", "b"]
+    assert spans(tokenizer, "(ab") == [(0, 1), (1, 2), (1, 2), (2, 3)]
+    assert spans(tokenizer, "ab") == [(0, 1), (0, 1), (1, 2)]
+
+
+def test_of_a_text_that_is_cut_there_are_the_spans_of_what_is_kept() -> None:
+    assert spans(fit(["a b c"], "code", vocabulary=10, max_tokens=2), "c b a") == [(0, 1), (2, 3)]

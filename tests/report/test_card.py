@@ -197,7 +197,9 @@ def test_a_card_that_fits_is_not_cut() -> None:
 
 
 def test_a_card_that_does_not_fit_is_cut_at_its_end_and_says_so() -> None:
-    text = write([f"label {n} of {'very ' * 20}many" for n in range(20)])
+    labels = [f"label {n} of {'very ' * 20}many" for n in range(20)]
+
+    text = write(labels, told=figures(labels) | {"slices": SLICES * 20})
 
     assert len(text) == card.LONGEST
     assert text.endswith("…\n")

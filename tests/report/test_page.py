@@ -455,24 +455,36 @@ def test_where_no_posts_are_alike_it_says_so(reports: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["🎄" * 2000, '&"' * 1000, "a" * 2000], ids=["tree", "quotes", "a"])
-def test_of_very_many_posts_the_first_have_room_and_it_says_how_many_have_not(reports: Path, text: str) -> None:
+def test_of_very_many_mistakes_the_first_have_room_and_it_says_how_many_they_are(reports: Path, text: str) -> None:
     words = [[place, place + 1, 1.0] for place in range(0, 1500, 100)]
-    made([post(text, id=str(number), words=words) for number in range(2500)])
+    made([post(text, id=str(number), words=words) for number in range(2500)], mistakes=2500)
 
     size = (reports / "report.html").stat().st_size
     there = re.findall(r'<span class="id soft">(\d+)</span>', (reports / "report.html").read_text(encoding="utf-8"))
     assert 2_000_000 < size < 5_000_000
     assert there == [str(number) for number in range(len(there))]
-    assert f"{2500 - len(there):,} posts had no room here." in (reports / "report.html").read_text(encoding="utf-8")
+    said = f"{len(there):,} of its 2,500 mistakes are here"
+    assert said in (reports / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_no_mistake_has_room_before_the_last_mistakes(reports: Path) -> None:
+    long = [post("a" * 1500, id=f"{number}", words=[[0, 1, 1.0]]) for number in range(3000)]
+    right = post("b", id="right", actual="pythön", words=[])
+
+    text = made([*long, right])
+
+    there = re.findall(r'<span class="id soft">(\w+)</span>', text)
+    assert there == [*(str(number) for number in range(len(there) - 1)), "right"]
+    assert 1000 < len(there) < 3000
 
 
 def test_where_all_posts_have_room_none_is_said_to_be_left_out(reports: Path) -> None:
-    text = made([post()] * 3, mistakes=1234)
+    text = made([post()] * 3, mistakes=3)
 
     assert len(rows(text)) == 3
     assert read(text).one("output").text == "3 posts"
-    assert "Of 1,234 mistakes" in text
-    assert "no room" not in text
+    assert "Of its 3 mistakes" in text
+    assert "are here" not in text
 
 
 def test_the_same_inputs_give_the_same_bytes_and_others_give_others(reports: Path) -> None:
