@@ -142,7 +142,8 @@ def log_pages(client: MlflowClient, run_id: str, everything: params.Params) -> N
     for path in (pages.PAGE, pages.CARD):
         mlflow.log_artifact(str(path))
     page = f" Its page is among its artifacts: `{pages.PAGE.name}`."
-    about = run.data.tags["mlflow.note.content"].partition(page)[0]  # a track that broke off may have come this far
+    # A track that broke off may have come this far; and a person may have written another note, or none.
+    about = run.data.tags.get("mlflow.note.content", "").partition(page)[0]
     figures = json.loads((REPORTS / "metrics.json").read_text())
     text = f"{about}{page}\n\n{card.headline(figures)}"
     client.set_tag(run_id, "mlflow.note.content", text)

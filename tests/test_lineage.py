@@ -154,8 +154,9 @@ def figures_of(repository: Path, revision: str) -> dict:
 def right_of(repository: Path, revision: str) -> set[str]:
     """Ids of the test posts that the revision's model gets right."""
     commit = revision if revision == "HEAD" else experiment(repository, revision)
-    text = run(repository, "dvc", "get", ".", "reports/evaluation/classifier/predictions.csv", "--rev", commit, "--out",
-               "predictions.csv", "--force") and (repository / "predictions.csv").read_text()  # fmt: skip
+    path = "reports/evaluation/classifier/predictions.csv"
+    run(repository, "dvc", "get", ".", path, "--rev", commit, "--out", "predictions.csv", "--force")
+    text = (repository / "predictions.csv").read_text()
     (repository / "predictions.csv").unlink()
     return {row["id"] for row in csv.DictReader(text.splitlines()) if row["actual"] == row["predicted"]}
 

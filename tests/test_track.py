@@ -364,6 +364,19 @@ def test_a_tracking_that_broke_off_at_its_very_end_leaves_one_table_in_the_note(
     assert again.data.tags["mlflow.note.content"] == first.data.tags["mlflow.note.content"]
 
 
+def test_a_run_whose_note_somebody_took_away_is_completed_all_the_same(everything: params.Params) -> None:
+    track.main()
+    (first,) = all_runs()
+    store().set_tag(first.info.run_id, runs.STATE, "trained")
+    store().delete_tag(first.info.run_id, "mlflow.note.content")
+
+    track.main()
+
+    (again,) = all_runs()
+    assert again.data.tags[runs.STATE] == "complete"
+    assert "| the classifier | 0.9000" in again.data.tags["mlflow.note.content"]
+
+
 def test_a_second_time_the_page_is_made_anew_here_and_mlflows_stays(everything: params.Params) -> None:
     track.main()
     (first,) = all_runs()

@@ -39,7 +39,8 @@ def by_token(
 ) -> list[np.ndarray]:
     """For each post how much each of its tokens adds to the log-odds of one label against another, float `[tokens]`.
 
-    `toward` and `against` are label indices `[posts]`. Where the network reads padding, `width` is the time it reads.
+    `toward` and `against` are label indices `[posts]`. Where the network reads padding, `width` is the time it reads,
+    and what padding adds is in no token's share.
     `done` is told how many posts were just seen to.
     """
     token, labels = tokens_of(model), model.get_layer("labels")
