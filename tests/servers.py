@@ -89,7 +89,7 @@ class Server:
         with (self.folder / "server.log").open("a") as log:
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
         try:
-            wait_until(self.is_healthy, self.process, "MLflow's server", 90)
+            wait_until(lambda: is_healthy(self.port), self.process, "MLflow's server", 90)
         except BaseException:
             self.kill()
             print((self.folder / "server.log").read_text())
@@ -101,15 +101,17 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def is_healthy(self) -> bool:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+
+def is_healthy(port: int) -> bool:
+    """Whether MLflow's server answers there."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def at(uri: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from pipeline.report import page as report
 from pipeline.report.card import NAMES
 from tests.browser import DESKTOP, PHONE, Visit, chromium, installed
 from tests.repository import ROOT, run, runs, store
-from tests.servers import free_port, wait_until, without_mlflow
+from tests.servers import free_port, is_healthy, wait_until, without_mlflow
 
 pytestmark = pytest.mark.skipif(not installed(), reason="Chromium is not installed")
 
@@ -97,17 +96,6 @@ def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-
-
-def is_healthy(port: int) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 @pytest.fixture(scope="module")
