@@ -18,9 +18,12 @@ from pipeline.report.summary import verdict
 HERE = Path(__file__).parent
 PICTURES = {
     "confusion": "evaluation/classifier/confusion_matrix.svg",
-    **{name: f"evaluation/plots/{name}.svg" for name in ("precision_recall", "slices", "agreement")},
-    **{name: f"evaluation/plots/{name}.svg" for name in ("reliability", "coverage")},
-    **{name: f"{name}.svg" for name in ("history", "gradients")},
+    **{
+        name: f"evaluation/plots/{name}.svg"
+        for name in ("precision_recall", "slices", "agreement", "reliability", "coverage")
+    },
+    "history": "history.svg",
+    "gradients": "gradients.svg",
 }
 REPORTS = Path("reports")
 TEXT = 1500  # characters of a post
@@ -95,9 +98,9 @@ def pieces(text: str, words: Sequence[tuple[int, int, float]]) -> Iterator[tuple
     yield text[done:], None
 
 
-def figure(value: float, name: str, digits: int = 4) -> Markup:
+def figure(value: float, name: str) -> Markup:
     """A figure as it is read, and as `reports/metrics.json` has it under that name."""
-    return Markup('<data value="{}" data-figure="{}">{}</data>').format(value, name, f"{value:.{digits}f}")
+    return Markup('<data value="{}" data-figure="{}">{}</data>').format(value, name, f"{value:.4f}")
 
 
 def picture(path: str) -> Markup:
