@@ -19,7 +19,7 @@ lint: setup      ## check style and types
 	@ruff check . && ruff format --check . && mypy
 
 ui: setup        ## look at the runs in MLflow, on http://127.0.0.1:5000
-	@python -m pipeline.lineage ui
+	@python -m pipeline.tracking ui
 
 promote: setup   ## register the result in the workspace, and make it the champion if it passes the gate
 	@python -m pipeline.registry register
@@ -41,19 +41,19 @@ setup: .venv/installed
 SOURCE ?= stack_overflow_16k
 experiment = dvc exp remove --quiet $(1) 2> /dev/null; dvc exp run --temp -n $(1) -S fetch.source=$(SOURCE)
 # The recurrent network by itself, whatever params.yaml says: tokens are all it sees, and its answer is all that counts.
-PLAIN = -S train.ngrams=0 -S train.character_ngrams=false -S train.wide=false -S train.layers=1 \
-  -S train.bidirectional=false -S train.pooling=last -S train.reset_after=true -S train.weight_averaging=0.0 \
+PLAIN = -S train.max_ngram=0 -S train.char_ngrams=false -S train.ensemble_with_baseline=false -S train.num_layers=1 \
+  -S train.bidirectional=false -S train.pooling=last -S train.reset_after=true -S train.ema_momentum=0.0 \
   -S train.word_dropout=0.0 -S train.embedding_dropout=0.0 -S train.recurrent_dropout=0.0 -S train.label_smoothing=0.0 \
   -S train.temperature_scaling=false
 
 # The GRU tutorial's network and training, without its mistake of training on the test split.
 tutorial: setup  ## run the GRU tutorial's own recipe: make tutorial SOURCE=path/of/the/archive
 	@$(call experiment,tutorial) \
-	  -S vectorize.tokenizer=words -S vectorize.vocabulary=10000 -S vectorize.max_tokens=150 \
-	  -S split.validation=0.15 -S split.seed=20 \
-	  $(PLAIN) -S train.cell=gru -S train.embedding=16 -S train.vectors=random -S train.units=32 -S train.mask=false \
-	  -S train.spatial_dropout=0.0 -S train.dropout=0.3 -S train.seed=1 -S train.optimizer=rmsprop -S train.learning_rate=0.001 -S train.schedule=constant -S train.clip_norm=null \
-	  -S train.batch=100 -S train.epochs=20 -S train.patience=null
+	  -S vectorize.tokenizer=words -S vectorize.vocab_size=10000 -S vectorize.max_length=150 \
+	  -S split.validation_size=0.15 -S split.seed=20 \
+	  $(PLAIN) -S train.cell=gru -S train.embedding_dim=16 -S train.token_vectors=random -S train.units=32 -S train.mask=false \
+	  -S train.spatial_dropout=0.0 -S train.dropout=0.3 -S train.seed=1 -S train.optimizer=rmsprop -S train.learning_rate=0.001 -S train.learning_rate_schedule=constant -S train.clip_norm=null \
+	  -S train.batch_size=100 -S train.epochs=20 -S train.patience=null
 	@python -m pipeline.report.summary tutorial
 
 # Read one way, from the first token to the last, and judged by the last state: here a gradient has the longest way.

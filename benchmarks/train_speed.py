@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import params, stage
-from pipeline.nn import batches, evidence, network, vectors
-from pipeline.nn.quiet import keras, tf
-from pipeline.stage import Stop
+from pipeline import cli, params
+from pipeline.cli import UserError
+from pipeline.features import batches, ngram_features, token_vectors
+from pipeline.model import network
+from pipeline.model.backend import keras, tf
 
 IDS = Path("data/ids")
 STEPS, ROUNDS = 20, 3  # batches in a round, rounds of each
@@ -65,23 +66,23 @@ class Twin(torch.nn.Module):
 def main() -> None:
     section = params.load().train
     if other := [name for name, value in TWIN.items() if getattr(section, name) != value]:
-        raise Stop(f"the network in PyTorch has train.{other[0]}: {TWIN[other[0]]}; set it so in params.yaml")
+        raise UserError(f"the network in PyTorch has train.{other[0]}: {TWIN[other[0]]}; set it so in params.yaml")
     tf.config.threading.set_intra_op_parallelism_threads(CORES)
     torch.set_num_threads(CORES)
 
-    posts = batches.read(IDS / "train.parquet")
+    posts = batches.read_encoded(IDS / "train.parquet")
     labels = len(json.loads((IDS / "labels.json").read_text()))
-    posts = replace(posts, evidence=evidence.cross_fitted(posts, labels, section))
+    posts = replace(posts, evidence=ngram_features.out_of_fold(posts, labels, section))
     columns, vocabulary = posts.evidence.shape[1], int(posts.tokens.max()) + 1
-    known = vectors.from_posts(posts, vocabulary, section.embedding)
-    every = list(batches.batches(posts, section.batch, None, np.random.default_rng(section.seed)))
+    known = token_vectors.fit_token_vectors(posts, vocabulary, section.embedding)
+    every = list(batches.iterate_batches(posts, section.batch, None, np.random.default_rng(section.seed)))
     of_all = sum((inputs["ids"] != 0).sum() for inputs, _ in every) / sum(inputs["ids"].size for inputs, _ in every)
     chosen = every[:STEPS]
     real = sum(int((inputs["ids"] != 0).sum()) for inputs, _ in chosen)
     positions = sum(inputs["ids"].size for inputs, _ in chosen)
     print(f"{len(every)} batches of {section.batch} posts an epoch; of all positions {of_all:.1%} are real tokens")
 
-    model = network.build(vocabulary, labels, columns, None, 1000, section, known)
+    model = network.build_network(vocabulary, labels, columns, None, 1000, section, known)
     ready = [({name: tf.constant(value) for name, value in inputs.items()}, tf.constant(y)) for inputs, y in chosen]
     rivals: dict[str, Callable[[], object]] = {
         OURS: lambda: [model.train_on_batch(*batch) for batch in ready],
@@ -131,7 +132,7 @@ def epoch(model: Twin, chosen: list, section: params.Train) -> Callable[[], None
     return train
 
 
-def what_a_step_consists_of(posts: batches.Ids, chosen: list, section: params.Train, step: float) -> None:
+def what_a_step_consists_of(posts: batches.EncodedExamples, chosen: list, section: params.Train, step: float) -> None:
     """Times each part by itself; what is left over is TensorFlow's work around the products."""
     time_steps = round(np.mean([inputs["ids"].shape[1] for inputs, _ in chosen]))
     width, units, size = section.embedding + posts.evidence.shape[1], section.units, section.batch
@@ -154,7 +155,7 @@ def what_a_step_consists_of(posts: batches.Ids, chosen: list, section: params.Tr
     optimizer.build([learned])
     gradient = tf.random.normal(learned.shape)
     update = tf.function(lambda: optimizer.apply([gradient], [learned]))
-    fed = network.dataset(posts, section.batch, None, np.random.default_rng(0)).take(len(chosen))
+    fed = network.make_dataset(posts, section.batch, None, np.random.default_rng(0)).take(len(chosen))
     parts = {
         "matrix products of both directions": 2 * best_of(products),
         "update of the weights": best_of(update),
@@ -179,4 +180,4 @@ def seconds(what: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

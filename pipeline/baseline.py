@@ -2,7 +2,7 @@
 
     python -m pipeline.baseline
 
-Writes `models/baseline.safetensors` (see `pipeline.linear`), its validation figures as `reports/baseline.json`, and the
+Writes `models/baseline.safetensors` (see `pipeline.model.linear`), its validation figures as `reports/baseline.json`, and the
 fingerprints of the posts it has learned from.
 """
 
@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from pipeline import linear, params, stage
-from pipeline.corpus import duplicates, tables
-from pipeline.report import calibration, metrics
+from pipeline import cli, params
+from pipeline.corpus import near_duplicates, tables
+from pipeline.metrics import calibration, classification
+from pipeline.model import linear
 
 LEARNED_FROM = Path("data/split/train.parquet"), Path("data/split/validation.parquet")
-LEARNED = Path("data/learned/baseline.parquet")
+LEARNED = Path("data/fingerprints/baseline.parquet")
 OUT = Path("models/baseline.safetensors")
 REPORT = Path("reports/baseline.json")
 
@@ -25,20 +26,20 @@ REPORT = Path("reports/baseline.json")
 def main() -> None:
     section = params.load().baseline
     train, validation = LEARNED_FROM
-    names = sorted(set(tables.column(train, "label")))
-    labels, actual = (
-        np.array([names.index(label) for label in tables.column(p, "label")]) for p in (train, validation)
+    names = sorted(set(tables.read_column(train, "label")))
+    labels, y_true = (
+        np.array([names.index(label) for label in tables.read_column(p, "label")]) for p in (train, validation)
     )
-    model = linear.fit(tables.column(train, "text"), labels, len(names), section)
+    model = linear.fit(tables.read_column(train, "text"), labels, len(names), section)
 
     # An SVM gives no probabilities. One number, fitted on validation, makes its scores into some.
-    scores = linear.scores(model, tables.column(validation, "text"))
-    model = model._replace(temperature=calibration.temperature(actual, scores))
+    scores = linear.decision_function(model, tables.read_column(validation, "text"))
+    model = model._replace(temperature=calibration.fit_temperature(y_true, scores))
 
     OUT.parent.mkdir(exist_ok=True)
     linear.save(model, OUT)
-    duplicates.keep(LEARNED, LEARNED_FROM)
-    figures = metrics.figures(actual, softmax(scores / model.temperature, axis=1))
+    near_duplicates.save_fingerprints(LEARNED, LEARNED_FROM)
+    figures = classification.classification_metrics(y_true, softmax(scores / model.temperature, axis=1))
     count = len(model.words.ngrams) + len(model.characters.ngrams) - 2
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps({"ngrams": count, "validation": figures}, indent=2) + "\n")
@@ -46,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -4,9 +4,9 @@
 
 Chosen are the mistakes, those that the classifier was surest of first, posts that the recurrent network or the baseline
 alone gets right, some right answers for comparison, and the posts of two labels that are most alike. They stand in
-`reports/posts.json`. What moved an answer is what each word adds to the log-odds of the label predicted, against the
+`reports/explanations.json`. What moved an answer is what each word adds to the log-odds of the label predicted, against the
 right one, or where that was predicted against the next: by integrated gradients for the network's half of the answer
-(`pipeline.nn.attribution`), exactly for the linear model's (`pipeline.linear.shares`).
+(`pipeline.model.attribution`), exactly for the linear model's (`pipeline.model.linear.shares`).
 """
 
 import csv
@@ -20,17 +20,18 @@ from pathlib import Path
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from pipeline import linear, params, stage
+from pipeline import cli, params
 from pipeline.corpus import tables
-from pipeline.corpus.tokenizer import encode, spans
-from pipeline.nn import attribution, batches, evidence
-from pipeline.nn.quiet import keras, tf
-from pipeline.nn.serving import Classifier
+from pipeline.features import batches, ngram_features
+from pipeline.features.tokenizer import encode_texts, token_spans
+from pipeline.model import attribution, linear
+from pipeline.model.backend import keras, tf
+from pipeline.model.classifier import Classifier
 
 TEST = Path("data/split/test.parquet")
 MODELS = Path("models")
 EVALUATION = Path("reports/evaluation")
-OUT = Path("reports/posts.json")
+OUT = Path("reports/explanations.json")
 
 MISTAKES, ALONE, RIGHT = 1000, 100, 3  # at most; right ones are per label, of the surest and of the least sure
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -43,26 +44,26 @@ PAIRS, PER_LABELS = 12, 2  # of posts most alike: in all, and of the same two la
 def main() -> None:
     params.load()
     start = time.monotonic()
-    ids, texts, names = (tables.column(TEST, name) for name in ("id", "text", "label"))
+    ids, texts, names = (tables.read_column(TEST, name) for name in ("id", "text", "label"))
     classifier = Classifier(MODELS)
     labels = classifier.labels
-    actual = np.array([labels.index(name) for name in names])
+    y_true = np.array([labels.index(name) for name in names])
     answers = {path.parent.name: read(path, labels) for path in EVALUATION.glob("*/predictions.csv")}
-    right = {model: answer == actual for model, (answer, _) in answers.items()}
+    right = {model: answer == y_true for model, (answer, _) in answers.items()}
     network_right = right.get("network", right["classifier"])
 
-    predicted, probabilities = answers["classifier"]
+    y_pred, probabilities = answers["classifier"]
     confidence = probabilities.max(axis=1)
-    chosen = choose(actual, confidence, right["classifier"], network_right, right["baseline"])
-    others = np.where(np.arange(len(labels)) == predicted[:, None], -1, probabilities)
-    against = np.where(right["classifier"], others.argmax(axis=1), actual)
-    moved = what_moved(classifier, [texts[row] for row in chosen], predicted[chosen], against[chosen])
+    chosen = choose(y_true, confidence, right["classifier"], network_right, right["baseline"])
+    others = np.where(np.arange(len(labels)) == y_pred[:, None], -1, probabilities)
+    against = np.where(right["classifier"], others.argmax(axis=1), y_true)
+    moved = what_moved(classifier, [texts[row] for row in chosen], y_pred[chosen], against[chosen])
     posts = [
         {
             "id": ids[row],
             "text": texts[row],
-            "actual": labels[actual[row]],
-            "predicted": labels[predicted[row]],
+            "y_true": labels[y_true[row]],
+            "y_pred": labels[y_pred[row]],
             "against": labels[against[row]],
             "confidence": round(float(confidence[row]), 4),
             "network": "right" if network_right[row] else "wrong",
@@ -77,12 +78,12 @@ def main() -> None:
             side: {
                 "id": ids[row],
                 "text": texts[row],
-                "actual": labels[actual[row]],
-                "predicted": labels[predicted[row]],
+                "y_true": labels[y_true[row]],
+                "y_pred": labels[y_pred[row]],
             }
             for side, row in (("one", one), ("other", other))
         }
-        for one, other, share in most_alike(texts, actual)
+        for one, other, share in most_alike(texts, y_true)
     ]
     mistakes = int((~right["classifier"]).sum())
     result = {"mistakes": mistakes, "posts": posts, "alike": alike}
@@ -95,12 +96,12 @@ def read(path: Path, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """The labels predicted, as indices `[posts]`, and the probabilities `[posts, labels]`, as `evaluate` wrote them."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    predicted = np.array([labels.index(row["predicted"]) for row in rows])
-    return predicted, np.array([[float(row[f"probability_{label}"]) for label in labels] for row in rows])
+    y_pred = np.array([labels.index(row["y_pred"]) for row in rows])
+    return y_pred, np.array([[float(row[f"probability_{label}"]) for label in labels] for row in rows])
 
 
 def choose(
-    actual: np.ndarray,
+    y_true: np.ndarray,
     confidence: np.ndarray,
     right: np.ndarray,
     network_right: np.ndarray,
@@ -116,8 +117,8 @@ def choose(
         *surest[(network_right & ~baseline_right)[surest]][:ALONE],
         *surest[(~network_right & baseline_right)[surest]][:ALONE],
     ]
-    for label in np.unique(actual)[: MISTAKES // (2 * RIGHT)]:
-        of_label = surest[(right & (actual == label))[surest]]
+    for label in np.unique(y_true)[: MISTAKES // (2 * RIGHT)]:
+        of_label = surest[(right & (y_true == label))[surest]]
         rows += [*of_label[:RIGHT], *of_label[-RIGHT:]]
     return [int(row) for row in dict.fromkeys(rows)]
 
@@ -129,21 +130,21 @@ def what_moved(
 
     Each as its begin and its end in the text, and what it adds to the log-odds of one label against another.
     """
-    posts = batches.make(encode(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
-    posts = replace(posts, evidence=evidence.look_up(classifier.evidence, posts))
+    posts = batches.from_encoded(encode_texts(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
+    posts = replace(posts, evidence=ngram_features.transform(classifier.evidence, posts))
     # Else its sums are made in whatever order the threads come.
     tf.config.experimental.enable_op_determinism()
-    model: keras.Model = attribution.load(MODELS)
+    model: keras.Model = attribution.load_network(MODELS)
     result = []
-    with stage.bar("explaining", texts, "posts") as bar:
-        by_token = attribution.by_token(model, posts, toward, against, classifier.width, bar.update)
+    with cli.progress_bar("explaining", texts, "posts") as bar:
+        by_token = attribution.token_attributions(model, posts, toward, against, classifier.width, bar.update)
     for row, (text, shares) in enumerate(zip(texts, by_token, strict=True)):
         by_character = np.zeros(len(text))
         # A text without a token has one share, of the unknown token that stands for it, and no place for it.
-        for (begin, end), share in zip(spans(classifier.tokenizer, text), shares, strict=False):
+        for (begin, end), share in zip(token_spans(classifier.tokenizer, text), shares, strict=False):
             by_character[begin:end] += share / max(end - begin, 1)
         if classifier.linear:
-            by_label = linear.shares(classifier.linear, text) / classifier.linear.temperature
+            by_label = linear.attributions(classifier.linear, text) / classifier.linear.temperature
             by_character += by_label[:, toward[row]] - by_label[:, against[row]]
             by_character /= 2
         result.append(strongest(text, by_character / classifier.temperature))
@@ -157,7 +158,7 @@ def strongest(text: str, by_character: np.ndarray) -> list[tuple[int, int, float
     return sorted(word for word in most if word[2])
 
 
-def most_alike(texts: list[str], actual: np.ndarray) -> list[tuple[int, int, float]]:
+def most_alike(texts: list[str], y_true: np.ndarray) -> list[tuple[int, int, float]]:
     """Pairs of posts of different labels with the most alike words, and their cosine similarity by tf-idf.
 
     Of the same two labels `PER_LABELS` at most. Of more than `COMPARED` posts, that many are looked at.
@@ -165,7 +166,7 @@ def most_alike(texts: list[str], actual: np.ndarray) -> list[tuple[int, int, flo
     rows = np.arange(len(texts))
     if len(rows) > COMPARED:
         rows = np.sort(np.random.default_rng(1).choice(rows, COMPARED, replace=False))
-    labels = actual[rows]
+    labels = y_true[rows]
     try:
         vectors = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32).fit_transform(
             texts[row] for row in rows
@@ -191,4 +192,4 @@ def most_alike(texts: list[str], actual: np.ndarray) -> list[tuple[int, int, flo
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

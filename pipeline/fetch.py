@@ -2,7 +2,7 @@
 
     python -m pipeline.fetch
 
-`data/raw/posts.parquet` has the columns id (`train/java/7.txt`), text, label and split, in the order of the ids, and
+`data/raw/examples.parquet` has the columns id (`train/java/7.txt`), text, label and split, in the order of the ids, and
 `data/raw/manifest.json` says where the posts are from, how many there are and what their content digest is: sha256
 over the sorted lines `PATH<TAB>SHA256-OF-THE-POST<LF>`. Order and digest do not depend on how an archive was packed.
 """
@@ -19,17 +19,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline import params, stage
+from pipeline import cli, params
+from pipeline.cli import UserError
 from pipeline.corpus import sources, tables
 from pipeline.corpus.download import download
-from pipeline.stage import Stop
 
 OUT = Path("data/raw")
 
 
 def main() -> None:
     section = params.load().fetch
-    source = sources.locate(section, stage.root())
+    source = sources.resolve_source(section, cli.repository_root())
     OUT.parent.mkdir(exist_ok=True)
     # All is made in a folder beside the target and moved there when it is whole: no half table is ever seen.
     with tempfile.TemporaryDirectory(dir=OUT.parent, prefix=".fetch-") as temporary:
@@ -39,12 +39,12 @@ def main() -> None:
             posts = sources.read_sample(section)
         elif source.kind == "url":
             archive = downloaded(source, Path(temporary))
-            posts = sources.members(replace(source, kind="archive", where=archive))
+            posts = sources.read_examples(replace(source, kind="archive", where=archive))
         else:
-            posts = sources.members(source)
+            posts = sources.read_examples(source)
         try:
             manifest = collect(source, posts, made)
-        except Stop:
+        except UserError:
             if source.kind == "url":
                 archive.unlink()  # asked again next time: it may be better by then
             raise
@@ -58,7 +58,7 @@ def main() -> None:
 
 def downloaded(source: sources.Source, temporary: Path) -> Path:
     """The archive behind a URL. It is asked once and kept: changed code, too, makes DVC run this stage again."""
-    archive = stage.root() / "data/downloads" / hashlib.sha256(str(source.where).encode()).hexdigest()[:16]
+    archive = cli.repository_root() / "data/downloads" / hashlib.sha256(str(source.where).encode()).hexdigest()[:16]
     if archive.exists():
         print(f"fetch: {source.name} was asked before, its answer is in {archive}")
         return archive
@@ -84,15 +84,15 @@ def collect(source: sources.Source, posts: Iterable[tuple[str, bytes]], folder: 
             digest.update(f"{path}\t{hashlib.sha256(text.encode()).hexdigest()}\n".encode())
             yield {"id": path, "text": text, "label": label, "split": split}
 
-    tables.write(folder / "posts.parquet", tables.POSTS, rows())
+    tables.write_table(folder / "examples.parquet", tables.RAW_SCHEMA, rows())
     labels = sorted(set().union(*counts.values()))
     if len(labels) < 2:
-        raise Stop(f"{source.name} has one label only ({labels[0]}); a classifier needs two or more")
+        raise UserError(f"{source.name} has one label only ({labels[0]}); a classifier needs two or more")
     for split, found in counts.items():
         if missing := sorted(set(labels) - set(found)):
-            raise Stop(f"{source.name} has no {split} post labelled {missing[0]}; both splits need every label")
+            raise UserError(f"{source.name} has no {split} post labelled {missing[0]}; both splits need every label")
     if source.digest not in (None, digest.hexdigest()):
-        raise Stop(
+        raise UserError(
             f"{source.name} has the content digest {digest.hexdigest()}, but {source.digest} was expected: "
             "the corpus is not the one you think, or fetch.digest is wrong"
         )
@@ -122,14 +122,14 @@ def in_order(source: sources.Source, posts: Iterable[tuple[str, bytes]], folder:
         try:
             store.execute("insert into post values (?, ?)", (path, content.decode("utf-8")))
         except UnicodeDecodeError as error:
-            raise Stop(f"{source.name}: {path} is not UTF-8 text (byte {error.start}); convert it") from None
+            raise UserError(f"{source.name}: {path} is not UTF-8 text (byte {error.start}); convert it") from None
         except sqlite3.IntegrityError:
-            raise Stop(f"{source.name} holds {path} twice; keep one of them") from None
+            raise UserError(f"{source.name} holds {path} twice; keep one of them") from None
         except sqlite3.OperationalError as error:
-            raise Stop(f"the posts could not be sorted in {folder.parent} ({error}); is the disk full?") from None
+            raise UserError(f"the posts could not be sorted in {folder.parent} ({error}); is the disk full?") from None
     yield from store.execute("select path, text from post order by path")
     store.close()
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -12,9 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline import stage
-from pipeline.nn.serving import Classifier
-from pipeline.stage import Stop
+from pipeline import cli
+from pipeline.cli import UserError
+from pipeline.model.classifier import Classifier
 
 MODELS = Path("models")
 
@@ -29,7 +29,7 @@ def main() -> None:
     asked = parser.parse_args()
     texts = [read(text) for text in asked.text] or [read_input()]
     if not all(text.strip() for text in texts):
-        raise Stop("there is no text to predict from; give a text, a file that holds one, or standard input")
+        raise UserError("there is no text to predict from; give a text, a file that holds one, or standard input")
     classifier = Classifier(MODELS)
     for probabilities in classifier.probabilities(texts):
         by_label = dict(zip(classifier.labels, map(float, probabilities), strict=True))
@@ -48,17 +48,17 @@ def read(text: str) -> str:
     """
     try:
         if text and Path(text).is_dir():
-            raise Stop(f"{text} is a folder; give a text, or a file that holds one")
+            raise UserError(f"{text} is a folder; give a text, or a file that holds one")
         if not Path(text).is_file():
             if len(text.split()) == 1 and (text.endswith(".txt") or os.sep in text):
-                raise Stop(f"there is no file {text}; give one that exists, or a text of more than one word")
+                raise UserError(f"there is no file {text}; give one that exists, or a text of more than one word")
             return text
     except (OSError, ValueError):  # too long for a file name, or a NUL in it
         return text
     try:
         return Path(text).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Stop(f"{text} cannot be read as UTF-8 text ({error})") from None
+        raise UserError(f"{text} cannot be read as UTF-8 text ({error})") from None
 
 
 def read_input() -> str:
@@ -67,8 +67,8 @@ def read_input() -> str:
     try:
         return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Stop(f"standard input is not UTF-8 text (byte {error.start}); convert it") from None
+        raise UserError(f"standard input is not UTF-8 text (byte {error.start}); convert it") from None
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

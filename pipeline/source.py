@@ -9,19 +9,19 @@ runs at every `dvc repro` and writes a fingerprint; `fetch` runs again when the 
 import json
 from pathlib import Path
 
-from pipeline import params, stage
+from pipeline import cli, params
 from pipeline.corpus import sources
 
 OUT = Path("data/source.json")
 
 
 def main() -> None:
-    source = sources.locate(params.load().fetch, stage.root())
-    fingerprint = sources.fingerprint(source)
+    source = sources.resolve_source(params.load().fetch, cli.repository_root())
+    fingerprint = sources.source_fingerprint(source)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(fingerprint, indent=2) + "\n")
     print(f"source: {source.name} ({source.kind})")
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from pipeline import params, stage
-from pipeline.corpus import duplicates, tables
-from pipeline.stage import Stop
+from pipeline import cli, params
+from pipeline.cli import UserError
+from pipeline.corpus import near_duplicates, tables
 
-POSTS = Path("data/raw/posts.parquet")
+POSTS = Path("data/raw/examples.parquet")
 MANIFEST = Path("data/raw/manifest.json")
 OUT = Path("data/split")
 REPORT = Path("reports/split.json")
@@ -32,26 +32,28 @@ def main() -> None:
     roles: list[str] = []
     digests: list[bytes] = []
     fingerprints: list[bytes] = []
-    for batch in tables.read(POSTS, ["text", "label", "split"]):
+    for batch in tables.read_batches(POSTS, ["text", "label", "split"]):
         labels += batch["label"]
         roles += batch["split"]
         # Case and blanks make no other post: the tokenizer does not see them either.
         texts = [" ".join(text.lower().split()) for text in batch["text"]]
         digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
-        fingerprints += map(duplicates.fingerprint, stage.bar("looking for near copies", batch["text"], "posts"))
+        fingerprints += map(
+            near_duplicates.fingerprint, cli.progress_bar("looking for near copies", batch["text"], "posts")
+        )
 
     dropped = drop_duplicates(roles, labels, digests)
     require_all(labels, roles)
     own_test = TEST in roles
     if not own_test:
-        draw(roles, labels, TEST, section.test, section.seed)
+        draw(roles, labels, TEST, section.test_size, section.seed)
     dropped["nearly_in_test_too"] = drop_near_copies(roles, fingerprints)
     require_all(labels, roles)
-    draw(roles, labels, VALIDATION, section.validation, section.seed)
+    draw(roles, labels, VALIDATION, section.validation_size, section.seed)
 
     OUT.mkdir(parents=True, exist_ok=True)
     for role in (TRAIN, VALIDATION, TEST):
-        tables.write(OUT / f"{role}.parquet", tables.SPLIT, rows_of(role, roles, fingerprints))
+        tables.write_table(OUT / f"{role}.parquet", tables.SPLIT_SCHEMA, rows_of(role, roles, fingerprints))
     corpus = json.loads(MANIFEST.read_text())
     report: dict = {
         "corpus": {name: corpus[name] for name in ("source", "sample", "digest", "licence")},
@@ -108,7 +110,9 @@ def drop_duplicates(roles: list[str], labels: list[str], digests: list[bytes]) -
 def drop_near_copies(roles: list[str], fingerprints: list[bytes]) -> int:
     """Mark in `roles` the training posts that are nearly the same as one in test; gives how many."""
     test, train = ([row for row, now in enumerate(roles) if now == role] for role in (TEST, TRAIN))
-    near = duplicates.near_copies((fingerprints[row] for row in test), (fingerprints[row] for row in train))
+    near = near_duplicates.find_near_duplicates(
+        (fingerprints[row] for row in test), (fingerprints[row] for row in train)
+    )
     rows = [train[place] for place, _, _ in near]
     for row in rows:
         roles[row] = DROPPED
@@ -118,7 +122,7 @@ def drop_near_copies(roles: list[str], fingerprints: list[bytes]) -> int:
 def require_all(labels: list[str], roles: list[str]) -> None:
     """Raises Stop where a label has no training post left."""
     if lost := sorted(set(labels) - {label for label, role in zip(labels, roles, strict=True) if role == TRAIN}):
-        raise Stop(f"no training post labelled {lost[0]} is left without its duplicates; give other posts of it")
+        raise UserError(f"no training post labelled {lost[0]} is left without its duplicates; give other posts of it")
 
 
 def draw(roles: list[str], labels: list[str], role: str, share: float, seed: int) -> None:
@@ -127,7 +131,7 @@ def draw(roles: list[str], labels: list[str], role: str, share: float, seed: int
     try:
         _, drawn = train_test_split(rows, test_size=share, stratify=[labels[row] for row in rows], random_state=seed)
     except ValueError as error:
-        raise Stop(
+        raise UserError(
             f"{len(rows):,} training posts are too few to draw {share:.0%} of them for {role}, stratified by label "
             f"({error}); give more posts, or another split.{role}"
         ) from None
@@ -138,7 +142,7 @@ def draw(roles: list[str], labels: list[str], role: str, share: float, seed: int
 def rows_of(role: str, roles: list[str], fingerprints: list[bytes]) -> Iterator[dict]:
     """The posts with this role, with their fingerprints."""
     row = 0
-    for batch in tables.read(POSTS, ["id", "text", "label"]):
+    for batch in tables.read_batches(POSTS, ["id", "text", "label"]):
         for id, text, label in zip(batch["id"], batch["text"], batch["label"], strict=True):
             if roles[row] == role:
                 yield {"id": id, "text": text, "label": label, "fingerprint": fingerprints[row]}
@@ -146,4 +150,4 @@ def rows_of(role: str, roles: list[str], fingerprints: list[bytes]) -> Iterator[
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

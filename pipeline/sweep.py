@@ -38,12 +38,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline import params, stage
-from pipeline.lineage import origin, revisions, runs, store
-from pipeline.lineage.rebuild import run_of
-from pipeline.lineage.store import StoreError, told
-from pipeline.report.summary import read
-from pipeline.stage import Stop
+from pipeline import cli, params
+from pipeline.cli import UserError
+from pipeline.report.summary import read_revision
+from pipeline.tracking import provenance, revisions, runs, store
+from pipeline.tracking.rebuild import run_of_revision
+from pipeline.tracking.store import StoreError, store_errors
 
 DATABASE = "sweeps.db"
 TRIALS = 20
@@ -74,7 +74,7 @@ def main() -> None:
             search(study, space, trials)
     except (SQLAlchemyError, StorageInternalError) as error:
         why = str(error).splitlines()[0]
-        raise Stop(f"{DATABASE} cannot be used ({why}); mend it, or move it away to begin anew") from None
+        raise UserError(f"{DATABASE} cannot be used ({why}); mend it, or move it away to begin anew") from None
 
 
 # What is tried
@@ -86,31 +86,35 @@ def open_sweep(name: str, given: Mapping[str, str], may_begin: bool) -> tuple[St
     Raises Stop where a space is not one to try, or where trials could not be compared with those before them.
     """
     now = flat(params.load())
-    storage = f"sqlite:///{stage.root().resolve() / DATABASE}"
+    storage = f"sqlite:///{cli.repository_root().resolve() / DATABASE}"
     there = optuna.get_all_study_names(storage)
     kept = optuna.load_study(study_name=name, storage=storage).user_attrs if name in there else {}
     if "space" not in kept and not may_begin:
-        raise Stop(f"there is no sweep {name}; {DATABASE} has {', '.join(there) or 'none'}")
+        raise UserError(f"there is no sweep {name}; {DATABASE} has {', '.join(there) or 'none'}")
     text = kept.get("space", given)
     if not text:
-        raise Stop(f"{name} would be a new sweep; say what to try, such as train.units=32..128 train.cell=gru,lstm")
+        raise UserError(
+            f"{name} would be a new sweep; say what to try, such as train.units=32..128 train.cell=gru,lstm"
+        )
     space = parse(text, now)
     if given and parse(given, now) != space:
-        raise Stop(f"sweep {name} tries {in_words(text)}; leave the space out to go on with it, or take another name")
+        raise UserError(
+            f"sweep {name} tries {in_words(text)}; leave the space out to go on with it, or take another name"
+        )
     rest = {key: value for key, value in now.items() if key not in space and not key.startswith("track.")}
     if "space" in kept:
         if changed := [key for key in kept["rest"] | rest if kept["rest"].get(key) != rest.get(key)]:
             was, now_is = (shown(values.get(changed[0])) for values in (kept["rest"], rest))
-            raise Stop(
+            raise UserError(
                 f"{changed[0]} was {was} in params.yaml when sweep {name} began, and is {now_is}, so that its "
                 "trials could not be compared; change it back, or take another name"
             )
         return optuna.load_study(study_name=name, storage=storage), space
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise Stop(f"a sweep cannot be named {name!r}; take letters, digits, - and _")
+        raise UserError(f"a sweep cannot be named {name!r}; take letters, digits, - and _")
     if taken := [each for each in revisions.experiments() if re.fullmatch(rf"{name}-\d+", each)]:
-        raise Stop(f"there is an experiment {taken[0]} already; take another name, or `dvc exp remove` it")
+        raise UserError(f"there is an experiment {taken[0]} already; take another name, or `dvc exp remove` it")
     study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
     study.enqueue_trial({key: now[key] for key in space if contains(space[key], now[key])}, skip_if_exists=True)
     for key, value in {"id": uuid4().hex, "rest": rest, "space": text}.items():  # with a space it is whole
@@ -130,9 +134,9 @@ def written(arguments: list[str]) -> dict[str, str]:
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals:
-            raise Stop(f"{name} says nothing to try; write it such as train.units=32..128 or train.cell=gru,lstm")
+            raise UserError(f"{name} says nothing to try; write it such as train.units=32..128 or train.cell=gru,lstm")
         if name in space:
-            raise Stop(f"{name} stands there twice; write all that it is to try at once")
+            raise UserError(f"{name} stands there twice; write all that it is to try at once")
         space[name] = text
     return space
 
@@ -147,11 +151,11 @@ def parse(text: Mapping[str, str], now: Values) -> Space:
         for value in ends(tried):
             mistake = refused(now, {name: value})
             if mistake and mistake.errors()[0]["type"] != "value_error":
-                raise Stop(params.sentence(mistake))
+                raise UserError(params.describe_error(mistake))
         if name.startswith("track."):
-            raise Stop(f"{name} says where runs go, and is nothing to try; set it in params.yaml")
+            raise UserError(f"{name} says where runs go, and is nothing to try; set it in params.yaml")
         if name.startswith(("fetch.", "split.")) and not tried.single():
-            raise Stop(f"{name} decides by which posts a trial is judged, and all by the same; give it one value")
+            raise UserError(f"{name} decides by which posts a trial is judged, and all by the same; give it one value")
     return space
 
 
@@ -161,9 +165,9 @@ def distribution(name: str, text: str, now: Values) -> BaseDistribution:
     if match := re.fullmatch(rf"({NUMBER})\.\.({NUMBER})(:log)?", text):
         low, high, log = yaml.load(match[1]), yaml.load(match[2]), bool(match[3])
         if low >= high:
-            raise Stop(f"{name}={text} is no range; the smaller number comes first")
+            raise UserError(f"{name}={text} is no range; the smaller number comes first")
         if log and low <= 0:
-            raise Stop(f"{name}={text} cannot be on a logarithmic scale, which has no {low}; begin above 0")
+            raise UserError(f"{name}={text} cannot be on a logarithmic scale, which has no {low}; begin above 0")
         # 0..5 has fractions in between where the parameter may be one.
         if isinstance(low, int) and isinstance(high, int) and refused(now, {name: low + 0.5}):
             return IntDistribution(low, high, log=log)
@@ -171,7 +175,7 @@ def distribution(name: str, text: str, now: Values) -> BaseDistribution:
     try:
         return CategoricalDistribution(list(dict.fromkeys(yaml.load(f"[{text}]"))))
     except (YAMLError, TypeError, ValueError):  # no YAML; a list or a mapping; nothing at all
-        raise Stop(f"{name}={text} is neither a range, 32..128 or 1e-4..1e-2:log, nor choices, gru,lstm") from None
+        raise UserError(f"{name}={text} is neither a range, 32..128 or 1e-4..1e-2:log, nor choices, gru,lstm") from None
 
 
 def ends(tried: BaseDistribution) -> tuple[Any, ...]:
@@ -226,7 +230,7 @@ def alone(name: str) -> Iterator[IO]:
 
     So the training that a killed sweep left behind comes to its end, and its result counts.
     """
-    path = stage.root() / f".dvc/tmp/sweep-{name}.lock"
+    path = cli.repository_root() / f".dvc/tmp/sweep-{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
@@ -254,7 +258,9 @@ def run_trials(study: Study, space: Space, trials: int, lock: IO) -> None:
         print(f"  {trial.number:>3}  {in_words(varied, width=10)}", end="  ", flush=True)
         mistake = refused(flat(everything), trial.params)
         figure = (
-            params.sentence(mistake) if mistake else train(f"{study.study_name}-{trial.number}", trial.params, lock)
+            params.describe_error(mistake)
+            if mistake
+            else train(f"{study.study_name}-{trial.number}", trial.params, lock)
         )
         if isinstance(figure, float):
             study.tell(trial.number, figure)
@@ -265,7 +271,9 @@ def run_trials(study: Study, space: Space, trials: int, lock: IO) -> None:
             print(figure)
             failures += not mistake
         if failures == FAILURES:
-            raise Stop(f"{FAILURES} trials in a row failed; see to what the last one says, and call the sweep again")
+            raise UserError(
+                f"{FAILURES} trials in a row failed; see to what the last one says, and call the sweep again"
+            )
 
 
 def next_trial(study: Study, space: Space) -> FrozenTrial | Trial:
@@ -286,7 +294,7 @@ def train(name: str, changes: Values, lock: IO) -> float | str:
         changed = [argument for key, value in changes.items() for argument in ("-S", f"{key}={quoted(value)}")]
         said = dvc(lock, "exp", "run", "--temp", "-n", name, *changed, "train")
     if commit := revisions.experiments().get(name):
-        return float(json.loads(read("reports/train.json", commit))["validation"]["macro_f1"])
+        return float(json.loads(read_revision("reports/train.json", commit))["validation"]["macro_f1"])
     lines = said.strip().splitlines() or ["DVC does not say why"]
     errors = [line[len("error: ") :] for line in lines if line.lower().startswith("error: ")]
     return f"failed: {(errors or lines[-1:])[0]}"
@@ -333,7 +341,7 @@ def best_trial(study: Study) -> FrozenTrial:
     try:
         return study.best_trial
     except ValueError:
-        raise Stop(f"no trial of {study.study_name} has come to a result; call the sweep again for more") from None
+        raise UserError(f"no trial of {study.study_name} has come to a result; call the sweep again for more") from None
 
 
 def write_best(study: Study) -> None:
@@ -343,13 +351,13 @@ def write_best(study: Study) -> None:
     yaml.preserve_quotes, yaml.width = True, 10_000
     # Else nothing takes the place of each null.
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
-    content = yaml.load(params.PARAMS.read_text(encoding="utf-8"))
+    content = yaml.load(params.PARAMS_FILE.read_text(encoding="utf-8"))
     for key, value in best.params.items():
         section, _, name = key.partition(".")
         content[section][name] = value
-    with params.PARAMS.open("w", encoding="utf-8") as file:
+    with params.PARAMS_FILE.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
-    print(f"{params.PARAMS} has the settings of {study.study_name}-{best.number}: {in_words(best.params)}")
+    print(f"{params.PARAMS_FILE} has the settings of {study.study_name}-{best.number}: {in_words(best.params)}")
 
 
 def in_words(values: Values, width: int = 0) -> str:
@@ -368,7 +376,7 @@ def group(study: Study, experiment: str) -> None:
     client, id = store.connect(experiment)
     done = study.get_trials(states=[TrialState.COMPLETE])
     tags = {"sweep.id": study.user_attrs["id"], "mlflow.source.type": "LOCAL", "mlflow.source.name": "pipeline.sweep"}
-    with told():
+    with store_errors():
         mine = client.search_runs([id], f"tags.`sweep.id` = '{tags['sweep.id']}'")
         parent = (mine[0] if mine else client.create_run(id, run_name=study.study_name, tags=tags)).info.run_id
         client.set_terminated(parent)  # at once, so that no kill leaves it RUNNING
@@ -392,9 +400,9 @@ def run_of_trial(client: MlflowClient, id: str, name: str, trial: FrozenTrial) -
 
     That one is a commit's or another sweep's, and stays where it is; so does one that has figures on the test split.
     """
-    found = run_of(client, id, name)
+    found = run_of_revision(client, id, name)
     tags = client.get_run(found).data.tags if found else {}
-    if found and tags.get(origin.EXPERIMENT) == name and tags.get(runs.STATE) == "trained":
+    if found and tags.get(provenance.EXPERIMENT) == name and tags.get(runs.STATE) == "trained":
         return found
     stand_in = client.create_run(id, run_name=name, tags={"sweep.same_result": found or "none"}).info.run_id
     client.set_terminated(stand_in)  # at once, so that no kill leaves it RUNNING
@@ -403,4 +411,4 @@ def run_of_trial(client: MlflowClient, id: str, name: str, trial: FrozenTrial) -
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

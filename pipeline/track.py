@@ -17,16 +17,16 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 
-from pipeline import params, stage
+from pipeline import cli, params
+from pipeline.cli import UserError
 from pipeline.corpus import tables
-from pipeline.lineage import key, origin, pages, revisions, runs, store
-from pipeline.lineage.store import StoreError, told
 from pipeline.report import card
-from pipeline.stage import Stop
+from pipeline.tracking import hashes, pages, provenance, revisions, runs, store
+from pipeline.tracking.store import StoreError, store_errors
 
 MODELS = Path("models")
 REPORTS = Path("reports")
-LEARNED = [Path("data/learned/baseline.parquet"), Path("data/learned/train.parquet")]
+LEARNED = [Path("data/fingerprints/baseline.parquet"), Path("data/fingerprints/train.parquet")]
 TRAINED = ["split.json", "train.json", "baseline.json", "history.csv", "gradients.csv"]
 DRAWN = ["history.svg", "gradients.svg"]
 
@@ -38,17 +38,17 @@ def main() -> None:
     if by_hand:
         refuse_mixture(["split", "vectorize", "baseline", "train", *(["evaluate", "explain"] if evaluated else [])])
     try:
-        with store.locked("runs"):
+        with store.lock("runs"):
             print(f"track: {track(everything, evaluated)}")
     except StoreError as error:
         sentence = (
             f"MLflow could not be told of this result ({error}); the result itself is whole: see to the store "
-            "(MLFLOW_TRACKING_URI, or mlflow.db), then `dvc repro` or `python -m pipeline.lineage rebuild` tells it"
+            "(MLFLOW_TRACKING_URI, or mlflow.db), then `dvc repro` or `python -m pipeline.tracking rebuild` tells it"
         )
         if evaluated:
-            pages.write(everything)
+            pages.write_pages(everything)
         if by_hand:
-            raise Stop(sentence) from None
+            raise UserError(sentence) from None
         # A stage that fails costs an experiment in a temporary folder all that it has made.
         print(f"warning: {sentence}")
 
@@ -57,28 +57,31 @@ def refuse_mixture(stages: list[str]) -> None:
     """Raises Stop where parameters, code and files are not those of one result, as only DVC makes sure they are."""
     asked = subprocess.run([sys.executable, "-m", "dvc", "status", "--json", *stages], capture_output=True, text=True)
     if asked.returncode:
-        raise Stop(f"DVC cannot say whether this is one result: {asked.stderr.strip().splitlines()[-1]}")
+        raise UserError(f"DVC cannot say whether this is one result: {asked.stderr.strip().splitlines()[-1]}")
     if changed := json.loads(asked.stdout):
-        raise Stop(f"what is here is not one result: {', '.join(changed)} must run again; `dvc repro` does that")
+        raise UserError(f"what is here is not one result: {', '.join(changed)} must run again; `dvc repro` does that")
 
 
 def track(everything: params.Params, evaluated: bool) -> str:
     """What was done, in words; a result without its test figures gets the run of a training. Raises StoreError."""
     client, experiment = store.connect(everything.track.experiment)
-    what, files = key.ingredients(everything), [path for path in key.MADE if evaluated or path != key.METRICS]
-    md5s = {path: key.md5(Path(path)) for path in files}
-    names = {runs.KEY: key.of(what), runs.MODEL: md5s[key.MODEL]}
+    what, files = (
+        hashes.result_inputs(everything),
+        [path for path in hashes.RESULT_FILES if evaluated or path != hashes.METRICS],
+    )
+    md5s = {path: hashes.md5(Path(path)) for path in files}
+    names = {runs.INPUTS_HASH: hashes.inputs_hash(what), runs.MODEL_MD5: md5s[hashes.MODEL]}
     if evaluated:
-        names[runs.DIGEST] = key.digest(md5s)
-    done, begun = runs.of_result(client, experiment, names)
+        names[runs.RESULT_HASH] = hashes.result_hash(md5s)
+    done, begun = runs.runs_of_result(client, experiment, names)
     said = "this result has its run already: {name}"
     if not done:
         said = f"run {{name}} in experiment {everything.track.experiment}"
         tags = names | {runs.STATE: "trained"}
-        run = begun.pop(0) if begun else runs.start(client, experiment, everything, what, tags)
+        run = begun.pop(0) if begun else runs.create_run(client, experiment, everything, what, tags)
         if not runs.is_described(client, run):
-            runs.describe(client, run, everything, what)
-        with told(), mlflow.start_run(run_id=run.info.run_id):
+            runs.log_run_inputs(client, run, everything, what)
+        with store_errors(), mlflow.start_run(run_id=run.info.run_id):
             runs.set_tags(client, run, {runs.PROCESS: runs.this_process()})
             log_training(client, run.info.run_id)
             if evaluated:
@@ -87,12 +90,12 @@ def track(everything: params.Params, evaluated: bool) -> str:
             runs.set_tags(client, run, names | {runs.STATE: "complete" if evaluated else "trained"})
             done = [run]
     elif evaluated:
-        pages.write(everything, client, done[0])
+        pages.write_pages(everything, client, done[0])
     if evaluated:
-        with told():
-            client.set_tag(done[0].info.run_id, runs.RECIPE, revisions.recipe(Path("dvc.lock").read_text()))
-    runs.remove(client, begun + runs.of_result(client, experiment, names)[0][1:])
-    runs.end_dead(client, experiment)
+        with store_errors():
+            client.set_tag(done[0].info.run_id, runs.RECIPE_HASH, revisions.recipe_hash(Path("dvc.lock").read_text()))
+    runs.delete_runs(client, begun + runs.runs_of_result(client, experiment, names)[0][1:])
+    runs.terminate_orphaned_runs(client, experiment)
     return said.format(name=done[0].info.run_name)
 
 
@@ -112,18 +115,19 @@ def log_training(client: MlflowClient, run_id: str) -> None:
     for name in DRAWN:
         mlflow.log_artifact(str(REPORTS / name), "plots")
     with tempfile.TemporaryDirectory() as folder:
-        table = Path(folder, runs.LEARNED)
+        table = Path(folder, runs.TRAINING_FINGERPRINTS)
         # Nearly always both have learned from the same posts.
-        learned = dict.fromkeys(row for path in LEARNED for row in tables.rows(path, tables.LEARNED))
-        tables.write(table, tables.LEARNED, ({"id": id, "fingerprint": fingerprint} for id, fingerprint in learned))
+        learned = dict.fromkeys(row for path in LEARNED for row in tables.read_rows(path, tables.FINGERPRINT_SCHEMA))
+        tables.write_table(
+            table, tables.FINGERPRINT_SCHEMA, ({"id": id, "fingerprint": fingerprint} for id, fingerprint in learned)
+        )
         mlflow.log_artifact(str(table), runs.FOLDER)
 
 
 def log_evaluation(client: MlflowClient, run_id: str) -> None:
     """What evaluation made: the test posts, figures on them, each model's reports; and the model itself."""
-    from pipeline.lineage import models  # here, as it takes a second that a result with its run need not wait
 
-    runs.log_inputs(client, run_id, origin.data_sets({"test": "test"}))
+    runs.log_inputs(client, run_id, provenance.dataset_inputs({"test": "test"}))
     figures = json.loads((REPORTS / "metrics.json").read_text())
     measured = named("test", figures["classifier"]) | named("baseline_test", figures["baseline"])
     if "network" in figures:
@@ -132,13 +136,15 @@ def log_evaluation(client: MlflowClient, run_id: str) -> None:
     mlflow.log_artifact(str(REPORTS / "metrics.json"))
     mlflow.log_artifacts(str(REPORTS / "evaluation"))
     mlflow.log_artifact("dvc.lock", runs.FOLDER)
-    models.log_model(client, run_id, MODELS)
+    from pipeline.tracking import model_logging  # takes a second to import
+
+    model_logging.log_model(client, run_id, MODELS)
 
 
 def log_pages(client: MlflowClient, run_id: str, everything: params.Params) -> None:
     """The page of the result, its model card, and a table of its figures at the top of what MLflow shows of the run."""
     run = client.get_run(run_id)
-    pages.write(everything, client, run)
+    pages.write_pages(everything, client, run)
     for path in (pages.PAGE, pages.CARD):
         mlflow.log_artifact(str(path))
     page = f" Its page is among its artifacts: `{pages.PAGE.name}`."
@@ -155,4 +161,4 @@ def named(prefix: str, figures: dict[str, float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -17,19 +17,21 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from pipeline import linear, params, stage
-from pipeline.corpus import duplicates, tables
-from pipeline.lineage import runs
-from pipeline.nn import batches, evidence, export, gradients, network, vectors
-from pipeline.nn.quiet import keras, tf
-from pipeline.nn.serving import Classifier, logits, scaled
-from pipeline.nn.training import Diverged, Progress, fit
-from pipeline.report import calibration, metrics, plots
-from pipeline.stage import Stop
+from pipeline import cli, params
+from pipeline.cli import UserError
+from pipeline.corpus import near_duplicates, tables
+from pipeline.features import batches, ngram_features, token_vectors
+from pipeline.metrics import calibration, classification
+from pipeline.model import export, gradients, linear, network
+from pipeline.model.backend import keras, tf
+from pipeline.model.classifier import Classifier, apply_temperature, log_probabilities
+from pipeline.model.training import TrainingDiverged, TrainingProgress, train_network
+from pipeline.report import plots
+from pipeline.tracking import runs
 
 IDS = Path("data/ids")
 LEARNED_FROM = IDS / "train.parquet", IDS / "validation.parquet"
-LEARNED = Path("data/learned/train.parquet")
+LEARNED = Path("data/fingerprints/train.parquet")
 VALIDATION = Path("data/split/validation.parquet")
 TOKENIZER = Path("models/tokenizer.json")
 MODELS = Path("models")
@@ -41,35 +43,41 @@ def main() -> None:
     section = everything.train
     labels = json.loads((IDS / "labels.json").read_text())
     tokenizer = Tokenizer.from_str(TOKENIZER.read_text(encoding="utf-8"))
-    train, validation = map(batches.read, LEARNED_FROM)
-    if section.batch > len(train):
-        raise Stop(f"train.batch is {section.batch:,}, but there are {len(train):,} training posts; make it smaller")
+    train, validation = map(batches.read_encoded, LEARNED_FROM)
+    if section.batch_size > len(train):
+        raise UserError(
+            f"train.batch_size is {section.batch_size:,}, but there are {len(train):,} training posts; make it smaller"
+        )
 
     # What a step sees: the token's vector, and what the n-grams ending there say.
-    said = evidence.fit(train, len(labels), section)
-    validation = replace(validation, evidence=evidence.look_up(said, validation))
-    train = replace(train, evidence=evidence.cross_fitted(train, len(labels), section))
+    said = ngram_features.fit(train, len(labels), section)
+    validation = replace(validation, evidence=ngram_features.transform(said, validation))
+    train = replace(train, evidence=ngram_features.out_of_fold(train, len(labels), section))
     size, columns = tokenizer.get_vocab_size(), train.evidence.shape[1]
-    known = vectors.from_posts(train, size, section.embedding) if section.vectors == "posts" else None
+    known = (
+        token_vectors.fit_token_vectors(train, size, section.embedding_dim)
+        if section.token_vectors == "cooccurrence"
+        else None
+    )
 
     keras.utils.set_random_seed(section.seed)
     # Else the gradients of learned vectors are summed in whatever order the threads come.
     tf.config.experimental.enable_op_determinism()
     assert tokenizer.truncation
     width = None if section.mask else tokenizer.truncation["max_length"]
-    batched = network.dataset(train, section.batch, width, np.random.default_rng(section.seed))
+    batched = network.make_dataset(train, section.batch_size, width, np.random.default_rng(section.seed))
     steps = section.epochs * int(batched.cardinality())
-    model = network.build(size, len(labels), columns, width, steps, section, known)
+    model = network.build_network(size, len(labels), columns, width, steps, section, known)
     print(f"train: {trained(model):,} parameters, {len(train):,} posts, at most {section.epochs} epochs")
-    reaching = gradients.by_step(model, validation, width)
+    reaching = gradients.gradient_norms(model, validation, width)
     before = reaching()
 
-    with runs.live(everything) as log:
-        progress = Progress(section, log)
+    with runs.training_run(everything) as log:
+        progress = TrainingProgress(section, log)
         diverged = None
         try:
-            fit(model, batched, network.dataset(validation, section.batch, width), progress)
-        except Diverged as error:
+            train_network(model, batched, network.make_dataset(validation, section.batch_size, width), progress)
+        except TrainingDiverged as error:
             if not progress.kept:
                 raise
             diverged = error
@@ -77,14 +85,14 @@ def main() -> None:
         after = reaching()
 
         MODELS.mkdir(exist_ok=True)
-        duplicates.keep(LEARNED, LEARNED_FROM)
-        evidence.save(said, MODELS / "evidence.safetensors")
-        export.save(model, labels, section, MODELS)
+        near_duplicates.save_fingerprints(LEARNED, LEARNED_FROM)
+        ngram_features.save(said, MODELS / "ngram_features.safetensors")
+        export.export_model(model, labels, section, MODELS)
         report = {"parameters": trained(model), "best_epoch": progress.kept_epoch} | validate(section)
         title = f"Gradient that reaches each step ({section.cell}, {section.pooling} pooling)"
         write_reports(progress.history, {"before": before, "after": after}, report, title)
         if diverged:
-            raise Stop(f"{diverged}; {MODELS}/ holds the weights of epoch {progress.kept_epoch}")
+            raise UserError(f"{diverged}; {MODELS}/ holds the weights of epoch {progress.kept_epoch}")
     print(f"train: kept epoch {progress.kept_epoch}; validation accuracy, log loss: {in_words(report)}")
 
 
@@ -99,17 +107,19 @@ def validate(section: params.Train) -> dict[str, Any]:
     And those of its network alone, where it has a linear model beside it.
     """
     classifier = Classifier(MODELS)
-    texts = tables.column(VALIDATION, "text")
-    actual = np.array([classifier.labels.index(label) for label in tables.column(VALIDATION, "label")])
+    texts = tables.read_column(VALIDATION, "text")
+    y_true = np.array([classifier.labels.index(label) for label in tables.read_column(VALIDATION, "label")])
     network = classifier.network(texts)
-    answer = classifier.combined(network, linear.probabilities(classifier.linear, texts) if classifier.linear else None)
+    answer = classifier.combined(network, linear.predict_proba(classifier.linear, texts) if classifier.linear else None)
     report: dict[str, Any] = {"temperature": 1.0}
     if section.temperature_scaling:
-        report["temperature"] = calibration.temperature(actual, logits(answer))
+        report["temperature"] = calibration.fit_temperature(y_true, log_probabilities(answer))
         export.set_temperature(MODELS / "model.onnx", report["temperature"])
-    report["validation"] = metrics.figures(actual, scaled(answer, report["temperature"]))
+    report["validation"] = classification.classification_metrics(
+        y_true, apply_temperature(answer, report["temperature"])
+    )
     if classifier.linear:
-        report["network_validation"] = metrics.figures(actual, network)
+        report["network_validation"] = classification.classification_metrics(y_true, network)
     return report
 
 
@@ -135,10 +145,10 @@ def write_reports(history: list[dict], reaching: dict[str, np.ndarray], report: 
             writer.writeheader()
             writer.writerows(rows)
     curves = {f"{when} training": norm for when, norm in reaching.items()}
-    plots.gradients(curves, title, REPORTS / "gradients.svg")
-    plots.history(history, report["best_epoch"], REPORTS / "history.svg")
+    plots.plot_gradients(curves, title, REPORTS / "gradients.svg")
+    plots.plot_history(history, report["best_epoch"], REPORTS / "history.svg")
     (REPORTS / "train.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

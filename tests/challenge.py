@@ -10,7 +10,7 @@ from tests.repository import ROOT, environment
 MOVE = """
 import sys, time
 from pathlib import Path
-from pipeline.lineage import store
+from pipeline.tracking import store
 from pipeline.registry.history import Move, Moved, make
 client, _ = store.connect("tests")
 model, after = sys.argv[1:]

@@ -22,12 +22,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from ruamel.yaml import YAML
 
-from pipeline import linear, params
-from pipeline.corpus.ngrams import Ratios
-from pipeline.corpus.tokenizer import fit
-from pipeline.linear import Model
-from pipeline.nn import evidence
-from pipeline.nn.evidence import Evidence
+from pipeline import params
+from pipeline.features import ngram_features
+from pipeline.features.ngram_features import NgramFeatures
+from pipeline.features.ngrams import LogCountRatios
+from pipeline.features.tokenizer import fit_tokenizer
+from pipeline.model import linear
+from pipeline.model.linear import LinearModel
 from tests.repository import commit, fresh_copy
 from tests.repository import run as run_in
 
@@ -64,7 +65,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def set_params(workspace: Path) -> Callable[..., params.Params]:
-    """`set_params(split={"test": 0.5})` changes the workspace's params.yaml, and gives all of it."""
+    """`set_params(split={"test_size": 0.5})` changes the workspace's params.yaml, and gives all of it."""
 
     def change(**sections: Mapping) -> params.Params:
         yaml = YAML()
@@ -187,7 +188,7 @@ def small() -> Callable[..., params.Train]:
 @pytest.fixture(scope="session")
 def random_network() -> Callable:
     """`random_network(train, vocabulary=50, labels=3)` is a Keras network whose every weight and bias is random."""
-    from pipeline.nn import network  # here, as TensorFlow takes seconds to import
+    from pipeline.model import network  # TensorFlow takes seconds to import
 
     def build(
         train: params.Train,
@@ -197,9 +198,9 @@ def random_network() -> Callable:
         width: int | None = None,
         seed: int = 1,
     ):
-        network.keras.utils.clear_session()  # else layers have other names than those of the network before
+        network.keras.utils.clear_session()  # otherwise layer names count on from the previous network
         rng = np.random.default_rng(seed)
-        model = network.build(vocabulary, labels, evidence, width, 100, train)
+        model = network.build_network(vocabulary, labels, evidence, width, 100, train)
         model.set_weights([rng.normal(0, 0.7, weight.shape) for weight in model.get_weights()])
         return model
 
@@ -218,12 +219,12 @@ def make_models(workspace: Path) -> Callable[..., None]:
     In the network each token adds its vote, and a softmax makes them probabilities; `temperature` scales the answer.
     """
 
-    def make(beside: Model | None, temperature: float = 1.0) -> None:
+    def make(beside: LinearModel | None, temperature: float = 1.0) -> None:
         Path("models").mkdir()
-        tokenizer = fit(SPEAKS_FOR, "code", vocabulary=10, max_tokens=100)
+        tokenizer = fit_tokenizer(SPEAKS_FOR, "code", vocabulary=10, max_tokens=100)
         tokenizer.save("models/tokenizer.json")
-        nothing = Ratios(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32))
-        evidence.save(Evidence(nothing, 0, None), Path("models/evidence.safetensors"))
+        nothing = LogCountRatios(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32))
+        ngram_features.save(NgramFeatures(nothing, 0, None), Path("models/ngram_features.safetensors"))
         if beside:
             linear.save(beside, Path("models/baseline.safetensors"))
         votes = np.zeros((tokenizer.get_vocab_size(), len(LABELS)), np.float32)

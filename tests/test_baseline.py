@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from pipeline import baseline, linear
+from pipeline import baseline
 from pipeline.corpus import tables
+from pipeline.model import linear
 
 MODEL = Path("models/baseline.safetensors")
 REPORT = Path("reports/baseline.json")
@@ -26,31 +27,31 @@ def split(workspace: Path) -> None:
             {"id": f"{role}{n}", "text": text, "label": label, "fingerprint": f"of {role}{n}".encode()}
             for n, (label, text) in enumerate(posts)
         )
-        tables.write(Path(f"data/split/{role}.parquet"), tables.SPLIT, rows)
+        tables.write_table(Path(f"data/split/{role}.parquet"), tables.SPLIT_SCHEMA, rows)
 
 
 def test_the_report_holds_the_figures_of_the_saved_model_on_validation() -> None:
     baseline.main()
 
-    actual = np.array([0, 1, 1, 1])
+    y_true = np.array([0, 1, 1, 1])
     model = linear.load(MODEL.read_bytes())
-    probabilities = linear.probabilities(model, [text for _, text in VALIDATION])
+    probabilities = linear.predict_proba(model, [text for _, text in VALIDATION])
     report = json.loads(REPORT.read_text())
     told = report["validation"]
-    assert told["accuracy"] == accuracy_score(actual, probabilities.argmax(axis=1)) == 0.75
-    assert told["log_loss"] == pytest.approx(-np.log(probabilities[range(4), actual]).mean(), abs=1e-5)
+    assert told["accuracy"] == accuracy_score(y_true, probabilities.argmax(axis=1)) == 0.75
+    assert told["log_loss"] == pytest.approx(-np.log(probabilities[range(4), y_true]).mean(), abs=1e-5)
     # Row 0 of a view is no n-gram.
     assert report["ngrams"] == len(model.words.ngrams) - 1 + len(model.characters.ngrams) - 1
 
 
 def test_the_fingerprints_of_training_and_validation_posts_are_kept_and_of_no_other() -> None:
     test = {"id": "test0", "text": "apple", "label": "a", "fingerprint": b"of test0"}
-    tables.write(Path("data/split/test.parquet"), tables.SPLIT, [test])
+    tables.write_table(Path("data/split/test.parquet"), tables.SPLIT_SCHEMA, [test])
 
     baseline.main()
 
     posts = [f"train{n}" for n in range(len(TRAIN))] + [f"validation{n}" for n in range(len(VALIDATION))]
-    learned = [*tables.rows(Path("data/learned/baseline.parquet"), tables.LEARNED)]
+    learned = [*tables.read_rows(Path("data/fingerprints/baseline.parquet"), tables.FINGERPRINT_SCHEMA)]
     assert learned == [(post, f"of {post}".encode()) for post in posts]
 
 
@@ -58,11 +59,11 @@ def test_the_temperature_is_the_one_of_the_least_validation_loss() -> None:
     baseline.main()
 
     model = linear.load(MODEL.read_bytes())
-    actual, texts = np.array([0, 1, 1, 1]), [text for _, text in VALIDATION]
+    y_true, texts = np.array([0, 1, 1, 1]), [text for _, text in VALIDATION]
     asked = [model.temperature * factor for factor in (0.1, 0.5, 0.8, 0.95, 1, 1.05, 1.25, 2, 10)]
-    answers = (linear.probabilities(model._replace(temperature=each), texts).astype(float) for each in asked)
+    answers = (linear.predict_proba(model._replace(temperature=each), texts).astype(float) for each in asked)
     # Of four posts, each has its label but for a sixth, which both labels share.
-    target = np.where(actual[:, None] == [0, 1], 11 / 12, 1 / 12)
+    target = np.where(y_true[:, None] == [0, 1], 11 / 12, 1 / 12)
     losses = [-(target * np.log(answer)).sum(axis=1).mean() for answer in answers]
     assert asked[losses.index(min(losses))] == model.temperature
     assert sorted(set(losses)) == sorted(losses)  # each of them does give another
@@ -71,7 +72,7 @@ def test_the_temperature_is_the_one_of_the_least_validation_loss() -> None:
 def test_characters_and_words_of_too_few_posts_are_left_out(set_params: Callable) -> None:
     counts = []
     for words, characters in ((2, 2), (20, 2), (2, 20)):
-        set_params(baseline={"min_posts": words, "character_min_posts": characters})
+        set_params(baseline={"min_df": words, "char_min_df": characters})
         baseline.main()
         model = linear.load(MODEL.read_bytes())
         counts.append((len(model.words.ngrams), len(model.characters.ngrams)))

@@ -30,7 +30,7 @@ MODEL = "text-classification"
 
 
 def is_mistake(post: dict[str, Any]) -> bool:
-    return post["actual"] != post["predicted"]
+    return post["y_true"] != post["y_pred"]
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -78,9 +78,9 @@ def keep(tmp_path: Path) -> Callable[..., None]:
 
 @pytest.fixture(scope="module")
 def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What `python -m pipeline.lineage ui` says of where the runs are, while MLflow's pages are served there."""
+    """What `python -m pipeline.tracking ui` says of where the runs are, while MLflow's pages are served there."""
     port, log = free_port(), tmp_path_factory.mktemp("ui") / "said.txt"
-    command = [sys.executable, "-m", "pipeline.lineage", "ui", "--port", str(port)]
+    command = [sys.executable, "-m", "pipeline.tracking", "ui", "--port", str(port)]
     env = without_mlflow()
     with log.open("w") as file:
         # A session of its own, so that its worker ends with it.
@@ -205,11 +205,11 @@ def test_the_posts_shown_are_those_chosen_by_kind_and_labels(
     labels = [row["label"] for row in read(first_result, "metrics")["labels"]]
     seen: set[int] = set()
 
-    def assert_shown(kind: str, actual: str = "", predicted: str = "") -> None:
+    def assert_shown(kind: str, y_true: str = "", y_pred: str = "") -> None:
         expected = [
             post["id"]
             for post in posts
-            if KINDS[kind](post) and actual in ("", post["actual"]) and predicted in ("", post["predicted"])
+            if KINDS[kind](post) and y_true in ("", post["y_true"]) and y_pred in ("", post["y_pred"])
         ]
         assert page.locator("#posts tbody tr:visible .id").all_inner_texts() == expected
         count = "1 post" if len(expected) == 1 else f"{len(expected)} posts"
@@ -219,16 +219,16 @@ def test_the_posts_shown_are_those_chosen_by_kind_and_labels(
     assert_shown("mistakes")
     wrong = next(filter(is_mistake, posts))
     alone = [("", label) for label in labels] + [(label, "") for label in labels]
-    for actual, predicted in [*alone, (wrong["actual"], wrong["predicted"]), (labels[0], labels[0]), ("", "")]:
-        choice(page, "actual").select_option(actual)
-        choice(page, "predicted").select_option(predicted)
-        assert_shown("mistakes", actual, predicted)
+    for y_true, y_pred in [*alone, (wrong["y_true"], wrong["y_pred"]), (labels[0], labels[0]), ("", "")]:
+        choice(page, "y_true").select_option(y_true)
+        choice(page, "y_pred").select_option(y_pred)
+        assert_shown("mistakes", y_true, y_pred)
     for kind in KINDS:
         choice(page, "posts").select_option(kind)
         assert_shown(kind)
     assert len(seen) > 2
     page.get_by_role("link", name="Its mistakes").click()
-    choice(page, "actual").select_option(labels[0])
+    choice(page, "y_true").select_option(labels[0])
     assert_shown(kind, labels[0])
     expect(page.get_by_role("heading", name="Its mistakes")).to_be_in_viewport()
     keep(page, f"filtered-{screen[0]}")
@@ -267,9 +267,9 @@ def test_a_post_that_is_a_program_is_shown_and_not_run(
     changed = next(post for post in posts["posts"] if is_mistake(post))
     changed |= {"text": HOSTILE, "words": [[6, 13, 1.0], [14, 20, -0.5]], "id": HOSTILE}
     posts["alike"][0]["one"]["text"] = HOSTILE
-    Path("reports/posts.json").write_text(json.dumps(posts))
+    Path("reports/explanations.json").write_text(json.dumps(posts))
 
-    report.write(Path("page.html"), [("from", HOSTILE)], [(HOSTILE, HOSTILE)], None, HOSTILE)
+    report.write_page(Path("page.html"), [("from", HOSTILE)], [(HOSTILE, HOSTILE)], None, HOSTILE)
 
     visited = visit(tmp_path / "page.html")
     page = visited.page
@@ -346,7 +346,7 @@ def test_mlflow_shows_the_predictions_of_the_run_as_a_table(
     assert [cell.split()[0] for cell in shown.get_by_role("columnheader").all_inner_texts()] == list(rows[0])
     for row in rows[:5]:
         cells = shown.get_by_role("row").filter(has_text=row["id"]).first.get_by_role("cell").all_inner_texts()
-        assert cells[:3] == [row["id"], row["actual"], row["predicted"]]
+        assert cells[:3] == [row["id"], row["y_true"], row["y_pred"]]
     keep(page, "mlflow-predictions")
 
 

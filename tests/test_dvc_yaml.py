@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.lineage import pages
 from pipeline.params import Params
+from pipeline.tracking import pages
 
 ROOT = Path(__file__).parent.parent
 STAGES: dict[str, dict] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -129,9 +129,11 @@ def test_imports_are_followed_through_functions_packages_and_other_modules() -> 
 
 
 def test_an_import_within_a_function_is_found(tmp_path: Path) -> None:
-    (tmp_path / "lazy.py").write_text("def later():\n    from pipeline import linear\n    import pipeline.nn.serving\n")
+    (tmp_path / "lazy.py").write_text(
+        "def later():\n    from pipeline import linear\n    import pipeline.model.classifier\n"
+    )
 
-    assert {file.name for file in imported(tmp_path / "lazy.py")} == {"__init__.py", "linear.py", "serving.py"}
+    assert {file.name for file in imported(tmp_path / "lazy.py")} == {"__init__.py", "model/linear.py", "serving.py"}
 
 
 def test_every_stage_file_has_its_stage_and_its_number_in_order() -> None:

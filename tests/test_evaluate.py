@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import evaluate, linear, params
+from pipeline import evaluate, params
 from pipeline.corpus import tables
-from pipeline.nn.serving import mean, scaled
+from pipeline.model import linear
+from pipeline.model.classifier import apply_temperature, geometric_mean
 
 # The network takes "banana" for fruit and "dict" for pythön, each with e^2 to 1; it knows no other word.
 TEST = [("banana", "fruit"), ("a banana", "fruit"), ("dict", "pythön"), ("dict", "fruit"), ("cake", "fruit")]
@@ -22,7 +23,7 @@ POSTS = ["banana tree", "banana dict", "cake tree", "car key", "car value", "car
 
 def evaluate_with(
     make_models: Callable, everything: params.Params, wide: bool, temperature: float = 1.0
-) -> tuple[dict, linear.Model, list[list[dict]]]:
+) -> tuple[dict, linear.LinearModel, list[list[dict]]]:
     """`reports/metrics.json` after the stage, the linear model, and the classifier's and its predictions."""
     beside = linear.fit(POSTS, np.array([0, 0, 0, 1, 1, 1]), 2, everything.baseline)._replace(temperature=0.5)
     make_models(beside if wide else None, temperature)
@@ -31,7 +32,7 @@ def evaluate_with(
     rows = (
         {"id": f"test/{label}/{number}.txt", "text": text, "label": label} for number, (text, label) in enumerate(TEST)
     )
-    tables.write(evaluate.TEST, tables.SPLIT, rows)
+    tables.write_table(evaluate.TEST, tables.SPLIT_SCHEMA, rows)
     Path("reports").mkdir()
     corpus = {"source": "fruits", "sample": False, "digest": "0" * 64, "licence": "none"}
     Path("reports/split.json").write_text(json.dumps({"corpus": corpus}))
@@ -55,7 +56,7 @@ def table(path: str) -> list[dict]:
 
 @pytest.fixture
 def everything(set_params: Callable[..., params.Params]) -> params.Params:
-    return set_params(baseline={"min_posts": 1, "character_min_posts": 1})
+    return set_params(baseline={"min_df": 1, "char_min_df": 1})
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_a_wide_classifier_has_its_figures_and_those_of_its_network(
     loss = -(3 * math.log(SURE) + math.log(1 - SURE) + math.log(0.5)) / 5
     assert figures["network"]["log_loss"] == pytest.approx(loss, abs=1e-6)
     network = np.array([[SURE, 1 - SURE], [SURE, 1 - SURE], [1 - SURE, SURE], [1 - SURE, SURE], [0.5, 0.5]])
-    expected = mean(network, linear.probabilities(beside, [text for text, _ in TEST]))
+    expected = geometric_mean(network, linear.predict_proba(beside, [text for text, _ in TEST]))
     given = [[float(row["probability_fruit"]), float(row["probability_pythön"])] for row in rows]
     np.testing.assert_allclose(given, expected, atol=2e-6)
     loss = -np.log(expected[range(5), [0, 0, 1, 0, 0]]).mean()
@@ -150,7 +151,7 @@ def test_a_temperature_makes_the_classifier_less_sure_and_changes_no_answer(
 ) -> None:
     figures, _, (rows, _) = evaluate_with(make_models, everything, wide=False, temperature=2)
 
-    assert [row["predicted"] for row in rows] == ["fruit", "fruit", "pythön", "pythön", "fruit"]
+    assert [row["y_pred"] for row in rows] == ["fruit", "fruit", "pythön", "pythön", "fruit"]
     sure = [float(row["probability_fruit"]) for row in rows]
     assert sure == pytest.approx([LESS_SURE, LESS_SURE, 1 - LESS_SURE, 1 - LESS_SURE, 0.5], abs=1e-6)
     loss, before = (-(3 * math.log(p) + math.log(1 - p) + math.log(0.5)) / 5 for p in (LESS_SURE, SURE))
@@ -168,13 +169,13 @@ def test_the_mean_of_both_is_scaled_and_neither_of_them(make_models: Callable, e
 
     texts = [text for text, _ in TEST]
     network = np.array([[SURE, 1 - SURE], [SURE, 1 - SURE], [1 - SURE, SURE], [1 - SURE, SURE], [0.5, 0.5]])
-    by_linear = linear.probabilities(beside, texts)
+    by_linear = linear.predict_proba(beside, texts)
     given = [float(row["probability_fruit"]) for row in rows]
-    np.testing.assert_allclose(given, scaled(mean(network, by_linear), 2)[:, 0], atol=2e-6)
+    np.testing.assert_allclose(given, apply_temperature(geometric_mean(network, by_linear), 2)[:, 0], atol=2e-6)
     np.testing.assert_allclose([float(row["probability_fruit"]) for row in baseline], by_linear[:, 0], atol=2e-6)
     loss = -(3 * math.log(SURE) + math.log(1 - SURE) + math.log(0.5)) / 5
     assert figures["network"]["log_loss"] == pytest.approx(loss, abs=1e-6)
-    loss = -np.log(mean(network, by_linear)[range(5), [0, 0, 1, 0, 0]]).mean()
+    loss = -np.log(geometric_mean(network, by_linear)[range(5), [0, 0, 1, 0, 0]]).mean()
     assert figures["before_scaling"]["log_loss"] == pytest.approx(loss, abs=1e-5)
 
 
@@ -218,10 +219,10 @@ def test_every_post_has_its_prediction_in_order(evaluated: None) -> None:
     for model in MODELS:
         rows = predictions(model)
         assert [row["id"] for row in rows] == [f"test/{label}/{number}.txt" for number, (_, label) in enumerate(TEST)]
-        assert [row["actual"] for row in rows] == [label for _, label in TEST]
+        assert [row["y_true"] for row in rows] == [label for _, label in TEST]
         for row in rows:
             sure = float(row["probability_fruit"]) >= float(row["probability_pythön"])
-            assert row["predicted"] == ("fruit" if sure else "pythön")
+            assert row["y_pred"] == ("fruit" if sure else "pythön")
             assert float(row["probability_fruit"]) + float(row["probability_pythön"]) == pytest.approx(1, abs=2e-6)
 
 

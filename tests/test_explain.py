@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import explain, linear, params
+from pipeline import explain, params
 from pipeline.corpus import tables
-from pipeline.corpus.tokenizer import encode, fit
-from pipeline.nn import attribution, batches, evidence, export
-from pipeline.nn.serving import Classifier
+from pipeline.features import batches, ngram_features
+from pipeline.features.tokenizer import encode_texts, fit_tokenizer
+from pipeline.model import attribution, export, linear
+from pipeline.model.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
 LABELS = ["java", "python", "ruby"]
@@ -46,18 +47,18 @@ TRAIN = [
 def write_models(folder: Path, wide: bool, random_network: Callable, small: Callable[..., params.Train]) -> None:
     """A random network that knows these n-grams, with the linear model beside it."""
     folder.mkdir()
-    train = small(wide=wide, ngram_min_posts=1, character_min_posts=1)
-    tokenizer = fit([" ".join(WORDS)], "code", vocabulary=100, max_tokens=20)
+    train = small(ensemble_with_baseline=wide, ngram_min_df=1, char_min_df=1)
+    tokenizer = fit_tokenizer([" ".join(WORDS)], "code", vocabulary=100, max_tokens=20)
     tokenizer.save(str(folder / "tokenizer.json"))
     labels = np.array([1, 1, 0, 0, 2, 2])
-    posts = batches.make(encode(tokenizer, TRAIN), labels)
-    known = evidence.fit(posts, len(LABELS), train)
-    evidence.save(known, folder / "evidence.safetensors")
+    posts = batches.from_encoded(encode_texts(tokenizer, TRAIN), labels)
+    known = ngram_features.fit(posts, len(LABELS), train)
+    ngram_features.save(known, folder / "ngram_features.safetensors")
     beside = linear.fit(TRAIN, labels, len(LABELS), params.Baseline(ngrams=2, min_posts=2, character_min_posts=2, C=1))
     linear.save(beside._replace(temperature=0.5), folder / "baseline.safetensors")
-    columns = evidence.look_up(known, posts).shape[1]
-    network = random_network(train, tokenizer.get_vocab_size(), len(LABELS), evidence=columns)
-    export.save(network, LABELS, train, folder)
+    columns = ngram_features.transform(known, posts).shape[1]
+    network = random_network(train, tokenizer.get_vocab_size(), len(LABELS), ngram_features=columns)
+    export.export_model(network, LABELS, train, folder)
     export.set_temperature(folder / "model.onnx", 2.0)
 
 
@@ -66,9 +67,9 @@ def write_predictions(model: str, rows: list[list[float]]) -> None:
     path.parent.mkdir(parents=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "actual", "predicted", *(f"probability_{label}" for label in LABELS)])
-        for (id, (_, actual, *_)), row in zip(TEST.items(), rows, strict=True):
-            writer.writerow([id, actual, LABELS[int(np.argmax(row))], *row])
+        writer.writerow(["id", "y_true", "y_pred", *(f"probability_{label}" for label in LABELS)])
+        for (id, (_, y_true, *_)), row in zip(TEST.items(), rows, strict=True):
+            writer.writerow([id, y_true, LABELS[int(np.argmax(row))], *row])
 
 
 def answers(who: str) -> list[list[float]]:
@@ -79,14 +80,14 @@ def answers(who: str) -> list[list[float]]:
 
 
 def go(folder: Path, wide: bool, random_network: Callable, small: Callable) -> Iterator[dict[str, Any]]:
-    """`reports/posts.json` of the stage in such a folder, which is the current one meanwhile."""
+    """`reports/explanations.json` of the stage in such a folder, which is the current one meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         shutil.copy(ROOT / "tests/params.yaml", folder)
         write_models(Path("models"), wide, random_network, small)
         Path("data/split").mkdir(parents=True)
         rows = ({"id": id, "text": text, "label": label} for id, (text, label, *_) in TEST.items())
-        tables.write(explain.TEST, tables.SPLIT, rows)
+        tables.write_table(explain.TEST, tables.SPLIT_SCHEMA, rows)
         write_predictions("classifier", [probabilities for _, _, probabilities, _ in TEST.values()])
         for model in ("network", "baseline") if wide else ("baseline",):
             write_predictions(model, answers(model))
@@ -138,7 +139,7 @@ def test_a_post_tells_its_text_who_is_right_and_how_sure_the_classifier_is(wide:
     for id, post in by_id(wide).items():
         text, label, probabilities, right = TEST[id]
         best = LABELS[int(np.argmax(probabilities))]
-        assert (post["text"], post["actual"], post["predicted"]) == (text, label, best)
+        assert (post["text"], post["y_true"], post["y_pred"]) == (text, label, best)
         assert post["confidence"] == max(probabilities)
         for who in ("network", "baseline"):
             assert post[who] == ("right" if who in right.split() else "wrong")
@@ -173,15 +174,15 @@ def test_most_alike_are_posts_of_different_labels(wide: dict[str, Any]) -> None:
     # "sort", "dict" and "please" are in two posts or more, and so are "value", "by" and "blank".
     assert 0 < first["similarity"] <= 1
     for pair in (first, *others):
-        assert pair["one"]["actual"] != pair["other"]["actual"]
+        assert pair["one"]["y_true"] != pair["other"]["y_true"]
         assert pair["similarity"] <= first["similarity"]
         for side in ("one", "other"):
             text, label, probabilities, _ = TEST[pair[side]["id"]]
             assert pair[side] == {
                 "id": pair[side]["id"],
                 "text": text,
-                "actual": label,
-                "predicted": LABELS[int(np.argmax(probabilities))],
+                "y_true": label,
+                "y_pred": LABELS[int(np.argmax(probabilities))],
             }
 
 
@@ -208,15 +209,15 @@ def test_a_words_share_is_what_the_classifiers_answer_owes_to_it(
 
     ((told,),) = explain.what_moved(classifier, ["dict"], np.array([1]), np.array([2]))
 
-    network = attribution.load(Path("models"))
-    posts = batches.make(encode(classifier.tokenizer, ["dict"]), [0])
-    posts = replace(posts, evidence=evidence.look_up(classifier.evidence, posts))
-    inputs, _ = batches.pad(posts, np.array([0]))
+    network = attribution.load_network(Path("models"))
+    posts = batches.from_encoded(encode_texts(classifier.tokenizer, ["dict"]), [0])
+    posts = replace(posts, evidence=ngram_features.transform(classifier.evidence, posts))
+    inputs, _ = batches.pad_batch(posts, np.array([0]))
     whole = np.log(network.predict_on_batch(inputs)[0])
     embedding = network.get_layer("embedding")
     embedding.set_weights([np.zeros_like(embedding.get_weights()[0])])
     nothing = np.log(network.predict_on_batch(inputs | {"evidence": np.zeros_like(inputs["evidence"])})[0])
-    by_linear, of_nothing = linear.scores(classifier.linear, ["dict", ""]) / classifier.linear.temperature
+    by_linear, of_nothing = linear.decision_function(classifier.linear, ["dict", ""]) / classifier.linear.temperature
     becomes = ((whole - nothing) + (by_linear - of_nothing)) / 2 / classifier.temperature
     assert told[:2] == (0, 4)
     assert told[2] == pytest.approx(becomes[1] - becomes[2], abs=0.01)
@@ -241,9 +242,9 @@ def test_no_more_of_each_kind_are_chosen_than_there_is_room_for(monkeypatch: pyt
         monkeypatch.setattr(explain, name, count)
     # Ten mistakes, then ten of each kind: the network alone, the baseline alone, both; each post surer than the next.
     kind = np.repeat([0, 1, 2, 3], 10)
-    actual, confidence = np.arange(40) % 2, np.linspace(0.9, 0.5, 40)
+    y_true, confidence = np.arange(40) % 2, np.linspace(0.9, 0.5, 40)
 
-    chosen = explain.choose(actual, confidence, kind > 0, np.isin(kind, [1, 3]), kind > 1)
+    chosen = explain.choose(y_true, confidence, kind > 0, np.isin(kind, [1, 3]), kind > 1)
 
     # Of each label the surest right answer and the least sure one; 10 and 11 are there already.
     assert chosen == [0, 1, 2, 3, 4, 5, 10, 11, 20, 21, 38, 39]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import fetch
+from pipeline.cli import UserError
 from pipeline.corpus import sample, sources, tables
-from pipeline.stage import Stop
 
-TABLE = Path("data/raw/posts.parquet")
+TABLE = Path("data/raw/examples.parquet")
 MANIFEST = Path("data/raw/manifest.json")
 POSTS = {
     "train/java/0.txt": b"import java;\r\n",
@@ -51,7 +51,7 @@ def files() -> dict[str, bytes]:
 def test_the_table_holds_the_posts_in_the_order_of_their_ids(pack: Callable, fetched: Callable) -> None:
     fetched(pack("corpus.zip", POSTS))
 
-    (batch,) = tables.read(TABLE, ["id", "text", "label", "split"])
+    (batch,) = tables.read_batches(TABLE, ["id", "text", "label", "split"])
     assert batch["id"] == sorted(POSTS)
     assert batch["text"] == [POSTS[id].decode() for id in batch["id"]]
     assert [f"{split}/{label}" for split, label in zip(batch["split"], batch["label"], strict=True)] == [
@@ -92,12 +92,12 @@ def test_no_file_of_the_stage_names_a_place_on_this_machine(pack: Callable, fetc
 
 
 def test_the_sample_is_as_large_as_asked_for(set_params: Callable) -> None:
-    set_params(fetch={"source": "sample", "sample_posts": 80, "sample_seed": 3})
+    set_params(fetch={"source": "sample", "sample_size": 80, "sample_seed": 3})
 
     fetch.main()
 
     expected = {path: text.encode() for path, text in sample.posts(80, 3)}
-    assert tables.column(TABLE, "id") == sorted(expected)
+    assert tables.read_column(TABLE, "id") == sorted(expected)
     assert json.loads(MANIFEST.read_text())["digest"] == digest_of(expected)
 
 
@@ -135,7 +135,7 @@ def test_a_url_is_asked_once_and_again_only_when_its_answer_was_no_corpus(
         request.wfile.write(content)
 
     url = serve(answer) + "/corpus.zip"
-    with pytest.raises(Stop, match=rf"^{url} is not a whole \.tar\.gz or \.zip archive"):
+    with pytest.raises(UserError, match=rf"^{url} is not a whole \.tar\.gz or \.zip archive"):
         fetched(url)
 
     first = fetched(url)
@@ -150,7 +150,7 @@ def test_the_right_digest_passes_and_a_wrong_one_does_not(pack: Callable, fetche
 
     fetched(packed, digest_of(POSTS))
 
-    with pytest.raises(Stop, match=f"has the content digest {digest_of(POSTS)}, but {'0' * 64} was expected"):
+    with pytest.raises(UserError, match=f"has the content digest {digest_of(POSTS)}, but {'0' * 64} was expected"):
         fetched(packed, "0" * 64)
 
 
@@ -177,12 +177,12 @@ def test_a_corpus_is_known_by_its_digest_whatever_its_file_is_called(
 def test_posts_that_cannot_be_learned_from_are_refused(
     pack: Callable, fetched: Callable, change: dict[str, bytes], said: str
 ) -> None:
-    with pytest.raises(Stop, match=said):
+    with pytest.raises(UserError, match=said):
         fetched(pack("corpus.zip", {**POSTS, **change}))
 
 
 def test_one_label_alone_is_refused(pack: Callable, fetched: Callable) -> None:
-    with pytest.raises(Stop, match=r"has one label only \(java\)"):
+    with pytest.raises(UserError, match=r"has one label only \(java\)"):
         fetched(pack("corpus.zip", {path: text for path, text in POSTS.items() if "/java/" in path}))
 
 
@@ -191,7 +191,7 @@ def test_a_path_met_twice_is_refused(tmp_path: Path, fetched: Callable) -> None:
         for path in (*POSTS, "corpus/train/java/0.txt"):
             archive.addfile(tarfile.TarInfo(path), io.BytesIO())
 
-    with pytest.raises(Stop, match=r"holds train/java/0\.txt twice; keep one of them"):
+    with pytest.raises(UserError, match=r"holds train/java/0\.txt twice; keep one of them"):
         fetched(tmp_path / "corpus.tar")
 
 
@@ -204,7 +204,7 @@ def test_the_last_good_table_survives_a_source_that_fails(
     if name.startswith("cut"):
         bad.write_bytes(bad.read_bytes()[:-30])
 
-    with pytest.raises(Stop):
+    with pytest.raises(UserError):
         fetched(bad)
 
     assert files() == before
@@ -244,4 +244,4 @@ def test_the_real_archive_is_the_corpus_of_that_name(archive: Path, fetched: Cal
     assert manifest["digest"] == "babc7a52a74faf3b30da678e2635565beedc580b76b4f7dad6128c9f9b172783"
     each = dict.fromkeys(["csharp", "java", "javascript", "python"], 2000)
     assert manifest["counts"] == {"train": each, "test": each}
-    assert len(tables.column(TABLE, "id")) == manifest["posts"] == 16_000
+    assert len(tables.read_column(TABLE, "id")) == manifest["posts"] == 16_000

@@ -31,11 +31,11 @@ def test_metrics_have_the_promised_shape_and_are_those_of_the_predictions(reposi
     assert figures["posts"] == 80
     for model in ("classifier", "network", "baseline"):
         predictions = list(csv.DictReader((repository / f"reports/evaluation/{model}/predictions.csv").open()))
-        actual, predicted = ([row[name] for row in predictions] for name in ("actual", "predicted"))
+        y_true, y_pred = ([row[name] for row in predictions] for name in ("y_true", "y_pred"))
         assert len(predictions) == 80
         assert list(figures[model]) == ["accuracy", "macro_f1", "log_loss", "ece"]
-        assert figures[model]["accuracy"] == pytest.approx(accuracy_score(actual, predicted), abs=1e-6)
-        assert figures[model]["macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"), abs=1e-6)
+        assert figures[model]["accuracy"] == pytest.approx(accuracy_score(y_true, y_pred), abs=1e-6)
+        assert figures[model]["macro_f1"] == pytest.approx(f1_score(y_true, y_pred, average="macro"), abs=1e-6)
         for figure, (low, high) in figures["intervals"][model].items():
             assert low <= figures[model][figure] <= high
     assert figures["temperature"] == json.loads((repository / "reports/train.json").read_text())["temperature"]
@@ -115,19 +115,19 @@ def test_the_page_and_the_card_are_in_the_run_and_name_its_commit(repository: Pa
 
 
 def test_the_posts_to_look_at_are_test_posts_with_their_predictions(repository: Path) -> None:
-    told = json.loads((repository / "reports/posts.json").read_text(encoding="utf-8"))
+    told = json.loads((repository / "reports/explanations.json").read_text(encoding="utf-8"))
     folder = repository / "reports/evaluation"
     predictions = {row["id"]: row for row in csv.DictReader((folder / "classifier/predictions.csv").open())}
 
-    wrong = {id for id, row in predictions.items() if row["actual"] != row["predicted"]}
+    wrong = {id for id, row in predictions.items() if row["y_true"] != row["y_pred"]}
     assert told["mistakes"] == len(wrong)
     assert {post["id"] for post in told["posts"][: len(wrong)]} == wrong
     for post in told["posts"]:
         row = predictions[post["id"]]
-        assert (post["actual"], post["predicted"]) == (row["actual"], row["predicted"])
+        assert (post["y_true"], post["y_pred"]) == (row["y_true"], row["y_pred"])
         assert post["confidence"] == pytest.approx(float(row[f"probability_{post['predicted']}"]), abs=6e-5)
         assert post["words"]
-    assert all(pair["one"]["actual"] != pair["other"]["actual"] for pair in told["alike"])
+    assert all(pair["one"]["y_true"] != pair["other"]["y_true"] for pair in told["alike"])
 
 
 def test_the_logged_model_takes_raw_text_and_answers_as_predict_does(repository: Path) -> None:

@@ -83,7 +83,7 @@ def test_what_is_no_utf_8_is_refused(models: None, run: Callable) -> None:
         assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("missing", ["tokenizer.json", "evidence.safetensors", "model.onnx"])
+@pytest.mark.parametrize("missing", ["tokenizer.json", "ngram_features.safetensors", "model.onnx"])
 def test_a_missing_model_is_said_in_one_sentence(models: None, run: Callable, missing: str) -> None:
     Path("models", missing).unlink()
 

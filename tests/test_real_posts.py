@@ -14,9 +14,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.corpus import tables
-from pipeline.corpus.tokenizer import encode
-from pipeline.nn import batches, evidence
-from pipeline.nn.serving import Classifier
+from pipeline.features import batches, ngram_features
+from pipeline.features.tokenizer import encode_texts
+from pipeline.model import attribution
+from pipeline.model.classifier import Classifier
 from pipeline.report import page
 
 ROOT = Path(__file__).parent.parent
@@ -58,17 +59,16 @@ def test_one_epoch_gives_the_accuracy_on_test_posts_that_a_change_may_not_cost(r
 
 
 def test_onnx_gives_what_keras_gives_on_every_fourth_test_post(result: Path) -> None:
-    from pipeline.nn import attribution  # here, as TensorFlow takes seconds to import
 
     classifier = Classifier(result / "models")
-    texts = tables.column(result / "data/split/test.parquet", "text")[::4]
-    network = attribution.load(result / "models")
-    known = evidence.load((result / "models/evidence.safetensors").read_bytes())
-    posts = batches.make(encode(classifier.tokenizer, texts), np.arange(len(texts)))
-    posts = replace(posts, evidence=evidence.look_up(known, posts))
+    texts = tables.read_column(result / "data/split/test.parquet", "text")[::4]
+    network = attribution.load_network(result / "models")
+    known = ngram_features.load((result / "models/ngram_features.safetensors").read_bytes())
+    posts = batches.from_encoded(encode_texts(classifier.tokenizer, texts), np.arange(len(texts)))
+    posts = replace(posts, evidence=ngram_features.transform(known, posts))
 
     expected = np.empty((len(texts), len(classifier.labels)), np.float32)
-    for inputs, rows in batches.batches(posts, 256, classifier.width):
+    for inputs, rows in batches.iterate_batches(posts, 256, classifier.width):
         expected[rows] = network.predict_on_batch(inputs)
     given = classifier.network(texts)
 
@@ -82,7 +82,7 @@ def test_the_page_of_real_posts_is_small_and_has_the_figures_of_the_metrics(
 ) -> None:
     monkeypatch.chdir(result)
 
-    page.write(Path("reports/report.html"), [("run", "a run")], [("train.seed", "1")], None, "No champion.")
+    page.write_page(Path("reports/report.html"), [("run", "a run")], [("train.seed", "1")], None, "No champion.")
 
     written = Path("reports/report.html").read_text(encoding="utf-8")
     figures = json.loads(Path("reports/metrics.json").read_text())
@@ -94,8 +94,8 @@ def test_the_page_of_real_posts_is_small_and_has_the_figures_of_the_metrics(
             figure = figure[int(part)] if isinstance(figure, list) else figure[part]
         assert float(value) == figure, name
     assert len(written.encode()) < 5_000_000
-    posts = json.loads(Path("reports/posts.json").read_text(encoding="utf-8"))
-    mistakes = [post for post in posts["posts"] if post["actual"] != post["predicted"]]
+    posts = json.loads(Path("reports/explanations.json").read_text(encoding="utf-8"))
+    mistakes = [post for post in posts["posts"] if post["y_true"] != post["y_pred"]]
     assert len(mistakes) == posts["mistakes"] > 100  # all of them have room, each with the words that moved it
     assert all(post["words"] for post in mistakes)
 

@@ -16,7 +16,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from pipeline import stage
+from pipeline import cli
 from pipeline.corpus import tables
 from pipeline.registry import __main__ as commands
 from tests.repository import change_params, commit, environment, fresh_copy, run, store
@@ -26,13 +26,13 @@ MODEL = "text-classification"
 # A baseline that can hardly tell anything, so that a small network is better than it on 120 posts, and a better one
 # than that.
 WEAK = {
-    "fetch": {"sample_posts": 480},
-    "baseline": {"ngrams": 1, "min_posts": 250, "character_min_posts": 300},
-    "train": {"seed": 2, "wide": False, "ngrams": 1, "character_ngrams": False, "epochs": 2},
+    "fetch": {"sample_size": 480},
+    "baseline": {"max_ngram": 1, "min_df": 250, "char_min_df": 300},
+    "train": {"seed": 2, "ensemble_with_baseline": False, "max_ngram": 1, "char_ngrams": False, "epochs": 2},
 }
 SLIGHTLY_DIFFERENT = {"train": {"epochs": 1}}
 BETTER = {
-    "train": {"ngrams": 3, "character_ngrams": True, "epochs": 8, "patience": 8, "label_smoothing": 0.0}
+    "train": {"max_ngram": 3, "char_ngrams": True, "epochs": 8, "patience": 8, "label_smoothing": 0.0}
     | dict.fromkeys(["embedding_dropout", "ngram_dropout", "dropout"], 0.0)
 }
 # The tutorial's mistake: what is learned from are the test posts.
@@ -51,7 +51,7 @@ def registry(repository: Path, *arguments: str, code: int = 0, **environment: st
         for name, value in environment.items():
             patch.setenv(name, value)
         try:
-            stage.run(commands.main, code=2)
+            cli.run(commands.main, code=2)
         except SystemExit as end:
             ended = end.code
         finally:
@@ -215,8 +215,10 @@ def test_a_champion_that_was_judged_on_other_posts_is_judged_anew(repository: Pa
     kept = test.read_bytes()
     test.unlink()  # it may be a link into DVC's cache
     test.write_bytes(kept)
-    rows = list(tables.rows(test, tables.SPLIT))[1:]
-    tables.write(test, tables.SPLIT, (dict(zip(tables.SPLIT.names, row, strict=True)) for row in rows))
+    rows = list(tables.read_rows(test, tables.SPLIT_SCHEMA))[1:]
+    tables.write_table(
+        test, tables.SPLIT_SCHEMA, (dict(zip(tables.SPLIT_SCHEMA.names, row, strict=True)) for row in rows)
+    )
 
     said = registry(repository, "promote", "2", "--allow-sample", code=1)
 
@@ -296,7 +298,7 @@ def test_history_survives_the_loss_of_an_alias_and_rollback_brings_it_back(repos
 def test_versions_are_compared(repository: Path) -> None:
     compared = asked(repository, "compare", "1", "@champion")
 
-    assert compared["parameters"]["train.ngrams"] == ["1", "3"]
+    assert compared["parameters"]["train.max_ngram"] == ["1", "3"]
     assert compared["figures"]["test_macro_f1"][0] < compared["figures"]["test_macro_f1"][1]
     assert compared["paired"]["posts"] == 120
     assert "only B" in registry(repository, "compare", "1", "champion")
@@ -367,7 +369,7 @@ def test_posts_of_other_labels_are_no_posts_to_judge_by(repository: Path) -> Non
     kept = test.read_bytes()
     test.unlink()
     rows = [{"id": "a", "text": "a banana", "label": "fruit", "fingerprint": b""}]
-    tables.write(test, tables.SPLIT, rows)
+    tables.write_table(test, tables.SPLIT_SCHEMA, rows)
 
     said = registry(repository, "promote", "2", "--allow-sample", code=2)
 

@@ -16,11 +16,11 @@ from mlflow.entities import Dataset, DatasetInput, Run
 from ruamel.yaml import YAML
 
 from pipeline import params
-from pipeline.lineage.runs import log_inputs
-from pipeline.lineage.show import data_sets
 from pipeline.registry import history, versions
-from pipeline.registry.history import Move
+from pipeline.registry.history import AliasChange
 from pipeline.track import TRAINED
+from pipeline.tracking.artifacts import logged_datasets
+from pipeline.tracking.runs import log_inputs
 from tests import repository as repositories
 from tests import test_track
 from tests.challenge import challenge
@@ -180,7 +180,7 @@ def test_one_data_set_told_by_many_at_once_is_told_of_each_run(server: Server) -
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(tell, range(len(ids))))
 
-    told = [[each.dataset.digest for each in data_sets(client.get_run(id))] for id in ids]
+    told = [[each.dataset.digest for each in logged_datasets(client.get_run(id))] for id in ids]
     assert told == [[f"digest {number // 8}"] for number in range(len(ids))]
 
 
@@ -189,14 +189,14 @@ def test_of_many_machines_that_promote_at_once_one_does(server: Server, tmp_path
     client.create_registered_model("contested")
     for _ in range(5):
         client.create_model_version("contested", "s3://nowhere/model", await_creation_for=0)
-    history.make(client, "contested", Move("champion", 1, "promote", None, "1"))
+    history.record_change(client, "contested", AliasChange("champion", 1, "promote", None, "1"))
 
     said = challenge("contested", ["2", "3", "4", "5"], tmp_path, server.client)
 
     assert sorted(said) == ["promoted", "too late", "too late", "too late"]
     winner = str(said.index("promoted") + 2)
-    assert versions.aliases(client, "contested")["champion"] == winner
-    assert [move.after for move in history.moves(client, "contested")] == ["1", winner]
+    assert versions.read_aliases(client, "contested")["champion"] == winner
+    assert [move.after for move in history.alias_changes(client, "contested")] == ["1", winner]
 
 
 def test_a_model_logged_with_the_password_is_loaded_with_it_and_answers(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import source
-from pipeline.stage import Stop
+from pipeline.cli import UserError
 
 OUT = Path("data/source.json")
 POSTS = {"train/a/0.txt": b"one", "train/b/0.txt": b"two"}
@@ -44,7 +44,7 @@ def test_a_relative_path_is_taken_from_the_repository_in_an_experiments_copy_too
 ) -> None:
     pack("corpus", POSTS)
     set_params(fetch={"source": "corpus"})
-    with pytest.raises(Stop, match="there is no such path"):
+    with pytest.raises(UserError, match="there is no such path"):
         source.main()
 
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import split
-from pipeline.corpus import duplicates, tables
-from pipeline.stage import Stop
+from pipeline.cli import UserError
+from pipeline.corpus import near_duplicates, tables
 
 ROLES = ("train", "validation", "test")
 
@@ -24,7 +24,7 @@ def rows_of(workspace: Path) -> Callable[[list[tuple[str, str, str]]], dict[str,
             {"id": f"{role}/{label}/{n}.txt", "text": text, "label": label, "split": role}
             for n, (role, label, text) in enumerate(posts)
         ]
-        tables.write(Path("data/raw/posts.parquet"), tables.POSTS, rows)
+        tables.write_table(Path("data/raw/examples.parquet"), tables.RAW_SCHEMA, rows)
         manifest = {"source": "hand-made", "sample": False, "digest": "0" * 64, "licence": "none", "posts": len(rows)}
         Path("data/raw/manifest.json").write_text(json.dumps(manifest))
         split.main()
@@ -35,7 +35,7 @@ def rows_of(workspace: Path) -> Callable[[list[tuple[str, str, str]]], dict[str,
 
 def read(role: str) -> list[dict]:
     columns = ("id", "text", "label")
-    table = [tables.column(Path(f"data/split/{role}.parquet"), name) for name in columns]
+    table = [tables.read_column(Path(f"data/split/{role}.parquet"), name) for name in columns]
     return [dict(zip(columns, values, strict=True)) for values in zip(*table, strict=True)]
 
 
@@ -74,7 +74,7 @@ def test_a_test_split_of_the_corpus_is_kept_as_it_is(rows_of: Callable) -> None:
 
 
 def test_without_one_a_stratified_test_split_is_drawn(rows_of: Callable, set_params: Callable) -> None:
-    set_params(split={"test": 0.2, "validation": 0.25})
+    set_params(split={"test_size": 0.2, "validation_size": 0.25})
 
     rows = rows_of(TRAIN)
 
@@ -148,7 +148,7 @@ def test_posts_of_one_split_may_be_nearly_alike(rows_of: Callable) -> None:
 
 
 def test_near_copies_leave_training_too_where_the_test_split_is_drawn(rows_of: Callable, set_params: Callable) -> None:
-    set_params(split={"test": 0.5})
+    set_params(split={"test_size": 0.5})
     copy_of = {long(f"{label}{n}x"): nearly(long(f"{label}{n}x")) for label in "ab" for n in range(20)}
 
     rows = rows_of([("train", text[0], text) for text in (*copy_of, *copy_of.values())])
@@ -165,9 +165,9 @@ def test_every_post_has_its_fingerprint_in_all_three_tables(rows_of: Callable) -
     rows_of([*TRAIN, ("train", "a", "twin"), ("train", "b", long("word")), ("test", "a", "twin"), *TEST])
 
     for role in ROLES:
-        table = [*tables.rows(Path(f"data/split/{role}.parquet"), tables.SPLIT)]
+        table = [*tables.read_rows(Path(f"data/split/{role}.parquet"), tables.SPLIT_SCHEMA)]
         assert len(table) == report()["posts"][role]
-        assert all(fingerprint == duplicates.fingerprint(text) for _, text, _, fingerprint in table)
+        assert all(fingerprint == near_duplicates.fingerprint(text) for _, text, _, fingerprint in table)
 
 
 def test_a_post_twice_in_training_stays_once(rows_of: Callable) -> None:
@@ -196,7 +196,7 @@ def test_copies_that_disagree_on_the_label_all_leave_training(rows_of: Callable)
 
 
 def test_a_twin_is_found_beyond_a_batch_of_the_table(rows_of: Callable) -> None:
-    far = many("train", tables.BATCH, 10)
+    far = many("train", tables.BATCH_ROWS, 10)
 
     rows = rows_of([("train", "a", "twin"), *far, ("test", "a", "twin"), *TEST])
 
@@ -230,7 +230,7 @@ def test_the_report_counts_what_was_written_and_names_the_corpus(rows_of: Callab
 
 @pytest.mark.parametrize("posts", [many("train", 20, 1), many("train", 2, 2), [*many("train", 9, 1), *TEST]])
 def test_too_few_posts_of_a_label_are_refused(rows_of: Callable, posts: list[tuple[str, str, str]]) -> None:
-    with pytest.raises(Stop, match=r"training posts are too few to draw \d+% of them for (test|validation)"):
+    with pytest.raises(UserError, match=r"training posts are too few to draw \d+% of them for (test|validation)"):
         rows_of(posts)
 
     assert not Path("data/split").exists()
@@ -239,7 +239,7 @@ def test_too_few_posts_of_a_label_are_refused(rows_of: Callable, posts: list[tup
 def test_a_label_whose_training_posts_all_have_twins_in_test_is_refused(rows_of: Callable) -> None:
     twins = [("train", label, text) for _, label, text in TEST if label == "b"]
 
-    with pytest.raises(Stop, match="no training post labelled b is left without its duplicates"):
+    with pytest.raises(UserError, match="no training post labelled b is left without its duplicates"):
         rows_of([*many("train", 50, 0), *twins, *TEST])
 
 
@@ -250,7 +250,7 @@ def test_so_is_one_whose_training_posts_are_all_near_copies_of_test_posts(rows_o
         for role, text in (("test", long(f"{n}b")), ("train", nearly(long(f"{n}b"))))
     ]
 
-    with pytest.raises(Stop, match="no training post labelled b is left without its duplicates"):
+    with pytest.raises(UserError, match="no training post labelled b is left without its duplicates"):
         rows_of([*many("train", 50, 0), *pairs, *TEST])
 
     assert not Path("data/split").exists()
@@ -259,9 +259,9 @@ def test_so_is_one_whose_training_posts_are_all_near_copies_of_test_posts(rows_o
 def test_so_is_one_whose_posts_are_near_copies_of_what_is_drawn_for_test(
     rows_of: Callable, set_params: Callable
 ) -> None:
-    set_params(split={"test": 0.5})
+    set_params(split={"test_size": 0.5})
 
-    with pytest.raises(Stop, match="no training post labelled b is left without its duplicates"):
+    with pytest.raises(UserError, match="no training post labelled b is left without its duplicates"):
         rows_of([*many("train", 50, 0), ("train", "b", long("b")), ("train", "b", nearly(long("b")))])
 
     assert not Path("data/split").exists()

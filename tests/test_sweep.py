@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from ruamel.yaml import YAML
 
 from pipeline import params, sweep
-from pipeline.stage import Stop
+from pipeline.cli import UserError
 from tests.repository import environment, fresh_copy, run, runs
 
 ROOT = Path(__file__).parent.parent
@@ -83,7 +83,7 @@ def test_a_space_has_ranges_choices_and_single_values(argument: str, tried) -> N
     ],
 )
 def test_what_cannot_be_tried_is_refused_in_a_sentence(argument: str, said: str) -> None:
-    with pytest.raises(Stop) as stop:
+    with pytest.raises(UserError) as stop:
         space(argument)
 
     assert str(stop.value).startswith(said)
@@ -91,7 +91,7 @@ def test_what_cannot_be_tried_is_refused_in_a_sentence(argument: str, said: str)
 
 
 def test_a_parameter_that_is_written_twice_is_refused() -> None:
-    with pytest.raises(Stop, match=r"train.units stands there twice; write all that it is to try at once"):
+    with pytest.raises(UserError, match=r"train.units stands there twice; write all that it is to try at once"):
         sweep.written(["train.units=1..2", "train.units=3..4"])
 
 
@@ -100,7 +100,9 @@ def test_a_sweep_goes_on_with_its_own_space_alone(workspace: Path) -> None:
 
     assert begin("some")[1] == first
     assert begin("some", "train.cell=gru,lstm", "train.units=4..64")[1] == first
-    with pytest.raises(Stop, match=r"^sweep some tries train.units=4..64 train.cell=gru,lstm; leave the space out"):
+    with pytest.raises(
+        UserError, match=r"^sweep some tries train.units=4..64 train.cell=gru,lstm; leave the space out"
+    ):
         begin("some", "train.units=4..32")
 
 
@@ -112,17 +114,19 @@ def test_a_sweep_does_not_go_on_with_other_parameters_beside_its_space(set_param
     begin("some")
     set_params(train={"clip_norm": None})
 
-    with pytest.raises(Stop, match=r"^train.clip_norm was 1 in params.yaml when sweep some began, and is null, so "):
+    with pytest.raises(
+        UserError, match=r"^train.clip_norm was 1 in params.yaml when sweep some began, and is null, so "
+    ):
         begin("some")
 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_new_sweep_needs_a_space_and_a_name(workspace: Path) -> None:
-    with pytest.raises(Stop, match=r"^some would be a new sweep; say what to try, such as "):
+    with pytest.raises(UserError, match=r"^some would be a new sweep; say what to try, such as "):
         begin("some")
-    with pytest.raises(Stop, match=r"^a sweep cannot be named 'a b'; take letters, digits, - and _"):
+    with pytest.raises(UserError, match=r"^a sweep cannot be named 'a b'; take letters, digits, - and _"):
         begin("a b", "train.units=4..64")
-    with pytest.raises(Stop, match=r"^there is no sweep some; sweeps.db has none"):
+    with pytest.raises(UserError, match=r"^there is no sweep some; sweeps.db has none"):
         sweep.open_sweep("some", {}, may_begin=False)
 
 
@@ -133,7 +137,7 @@ def test_a_new_sweep_takes_no_name_of_experiments_that_there_are(workspace: Path
     run(workspace, "git", "update-ref", f"refs/exps/{'a' * 2}/{'b' * 38}/units-96", "HEAD")
 
     begin("unit", "train.units=4..64")
-    with pytest.raises(Stop, match=r"^there is an experiment units-96 already; take another name, or "):
+    with pytest.raises(UserError, match=r"^there is an experiment units-96 already; take another name, or "):
         begin("units", "train.units=4..64")
 
 
@@ -211,7 +215,7 @@ def test_best_writes_values_and_leaves_all_else_in_params_yaml(workspace: Path, 
 def test_best_of_nothing_is_a_sentence() -> None:
     study, _ = begin("some", "train.units=4..64")
 
-    with pytest.raises(Stop, match=r"^no trial of some has come to a result; call the sweep again for more"):
+    with pytest.raises(UserError, match=r"^no trial of some has come to a result; call the sweep again for more"):
         sweep.write_best(study)
 
 

@@ -15,9 +15,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline import linear, params, track
+from pipeline import params, track
 from pipeline.corpus import tables
-from pipeline.lineage import runs
+from pipeline.model import linear
+from pipeline.tracking import runs
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {"accuracy": 0.9, "macro_f1": 0.8, "log_loss": 0.3, "ece": 0.05}
@@ -35,7 +36,7 @@ def everything(make_models: Callable, set_params: Callable, monkeypatch: pytest.
     """A workspace with all that the stages before it leave; its models are hand-made."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_STAGE", "track")
-    everything = set_params(baseline={"min_posts": 1, "character_min_posts": 1})
+    everything = set_params(baseline={"min_df": 1, "char_min_df": 1})
     make_models(linear.fit(["banana tree", "dict key"], np.array([0, 1]), 2, everything.baseline))
     for name in ("dvc.yaml", "pipeline"):  # what the key of the run is made of
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, Path(name))
@@ -44,9 +45,9 @@ def everything(make_models: Callable, set_params: Callable, monkeypatch: pytest.
     for name in ("train", "validation", "test"):
         Path(f"data/split/{name}.parquet").write_bytes(f"{name} posts".encode())
     for name in ("baseline", "train"):
-        Path("data/learned").mkdir(exist_ok=True)
+        Path("data/fingerprints").mkdir(exist_ok=True)
         rows = [{"id": "a", "fingerprint": b"of a"}, {"id": name, "fingerprint": b"of another"}]
-        tables.write(Path(f"data/learned/{name}.parquet"), tables.LEARNED, rows)
+        tables.write_table(Path(f"data/fingerprints/{name}.parquet"), tables.FINGERPRINT_SCHEMA, rows)
     Path("dvc.lock").write_text("schema: '2.0'\n")
     corpus = {"source": "fruits", "sample": False, "digest": "0" * 64, "licence": "none"}
     reports = {
@@ -81,7 +82,7 @@ def everything(make_models: Callable, set_params: Callable, monkeypatch: pytest.
             "validation": FIGURES,
             "network_validation": FIGURES | {"accuracy": 0.75},
         },
-        "baseline": {"ngrams": 3, "validation": FIGURES},
+        "baseline": {"max_ngram": 3, "validation": FIGURES},
     }
     for name, content in reports.items():
         Path("reports", f"{name}.json").write_text(json.dumps(content))
@@ -232,7 +233,7 @@ def test_two_runs_of_one_result_become_one(everything: params.Params) -> None:
 
 
 def test_epochs_that_the_store_missed_are_logged_once(everything: params.Params) -> None:
-    with runs.live(everything) as log:
+    with runs.training_run(everything) as log:
         log(HISTORY[0])  # and then the store was away
 
     track.main()
@@ -260,7 +261,7 @@ def test_another_result_of_the_same_inputs_has_a_run_of_its_own(everything: para
 def test_a_tracking_that_broke_off_is_completed_in_the_same_run(
     everything: params.Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with runs.live(everything):
+    with runs.training_run(everything):
         pass
     shutil.move("mlartifacts", "away")
     Path("mlartifacts").write_text("in the way")
@@ -301,7 +302,7 @@ def test_by_hand_it_refuses_what_is_not_one_result(everything: params.Params, mo
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
 
-    with pytest.raises(track.Stop, match="what is here is not one result"):
+    with pytest.raises(track.UserError, match="what is here is not one result"):
         track.main()
 
 
@@ -409,7 +410,7 @@ def test_another_champion_has_its_row_in_the_page_and_is_compared_post_by_post(e
     track.main()
     made_champion(all_runs()[0])
     change_metrics("classifier", accuracy=1.0, macro_f1=1.0)
-    answer([(id, actual, actual) for id, actual, _ in ANSWERS])
+    answer([(id, y_true, y_true) for id, y_true, _ in ANSWERS])
 
     track.main()
 

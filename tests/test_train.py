@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pipeline import baseline, fetch, linear, source, split, stage, train, vectorize
+from pipeline import baseline, cli, fetch, source, split, train, vectorize
 from pipeline.corpus import tables
-from pipeline.nn.serving import Classifier, logits, scaled
-from pipeline.report import calibration, metrics
+from pipeline.metrics import calibration, classification
+from pipeline.model import linear
+from pipeline.model.classifier import Classifier, apply_temperature, log_probabilities
 
 ROOT = Path(__file__).parent.parent
-MADE = ["models/model.onnx", "models/weights.safetensors", "models/network.json", "models/evidence.safetensors"]
+MADE = ["models/model.onnx", "models/weights.safetensors", "models/network.json", "models/ngram_features.safetensors"]
 MADE += ["reports/history.csv", "reports/gradients.csv", "reports/history.svg", "reports/gradients.svg"]
 MADE += ["reports/train.json"]
 FIGURES = ["accuracy", "log_loss"]
@@ -68,7 +69,7 @@ def trained(
     posts: Path, made: dict[str, Path], tmp_path: Path, set_params: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., None]]:
     """`trained(seed=2)` trains in this process, where no test did so before, and goes to the folder of it."""
-    from pipeline.nn.quiet import keras  # here, as TensorFlow takes seconds to import
+    from pipeline.model.backend import keras  # here, as TensorFlow takes seconds to import
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     handler = signal.getsignal(signal.SIGTERM)
@@ -81,7 +82,7 @@ def trained(
             monkeypatch.chdir(made[key])
             set_params(train={"epochs": 2} | section)
             keras.utils.clear_session()  # else layers have other names than those of the network before
-            stage.run(train.main)
+            cli.run(train.main)
         monkeypatch.chdir(made[key])
 
     yield go
@@ -149,7 +150,7 @@ def test_a_seed_gives_the_same_bytes_again_and_another_seed_others(alone: Callab
 
 def test_learned_vectors_are_the_same_again_however_many_gradients_are_summed(alone: Callable, here: Callable) -> None:
     # All posts are a batch: enough look-ups of each vector that threads share the sum of its gradients.
-    posts = len(tables.column(Path("data/ids/train.parquet"), "id"))
+    posts = len(tables.read_column(Path("data/ids/train.parquet"), "id"))
     section = {"vectors": "random", "units": 4, "mask": False, "batch": posts, "epochs": 15}
     section |= {"ngrams": 0, "character_ngrams": False, "optimizer": "rmsprop", "clip_norm": None}
 
@@ -189,14 +190,14 @@ def test_history_and_report_tell_of_every_epoch_and_the_best(trained: Callable) 
     assert told(report()["validation"]) == network_says(best)
     # The posts it has learned from and chosen by have left their fingerprints, and those of test have not.
     learned_from = (Path(f"data/split/{role}.parquet") for role in ("train", "validation"))
-    posts = [post for path in learned_from for post in tables.rows(path, tables.LEARNED)]
-    assert [*tables.rows(Path("data/learned/train.parquet"), tables.LEARNED)] == posts
+    posts = [post for path in learned_from for post in tables.read_rows(path, tables.FINGERPRINT_SCHEMA)]
+    assert [*tables.read_rows(Path("data/fingerprints/train.parquet"), tables.FINGERPRINT_SCHEMA)] == posts
 
 
 def test_a_network_alone_is_served_without_the_linear_model(trained: Callable) -> None:
     trained(**PLAIN)
 
-    assert Classifier(Path("models")).files == ["model.onnx", "tokenizer.json", "evidence.safetensors"]
+    assert Classifier(Path("models")).files == ["model.onnx", "tokenizer.json", "ngram_features.safetensors"]
 
 
 def test_without_temperature_scaling_the_temperature_is_1(trained: Callable) -> None:
@@ -204,7 +205,7 @@ def test_without_temperature_scaling_the_temperature_is_1(trained: Callable) -> 
 
     classifier = Classifier(Path("models"))
     assert report()["temperature"] == classifier.temperature == 1
-    texts = tables.column(train.VALIDATION, "text")
+    texts = tables.read_column(train.VALIDATION, "text")
     np.testing.assert_allclose(classifier.probabilities(texts), classifier.network(texts), atol=1e-6)
 
 
@@ -213,26 +214,30 @@ def test_the_temperature_is_fitted_on_validation_and_scales_what_is_served(train
 
     classifier = Classifier(Path("models"))
     assert classifier.linear
-    texts, labels = (tables.column(train.VALIDATION, name) for name in ("text", "label"))
-    actual = np.array([classifier.labels.index(label) for label in labels])
-    unscaled = classifier.combined(classifier.network(texts), linear.probabilities(classifier.linear, texts))
-    assert report()["temperature"] == classifier.temperature == calibration.temperature(actual, logits(unscaled))
+    texts, labels = (tables.read_column(train.VALIDATION, name) for name in ("text", "label"))
+    y_true = np.array([classifier.labels.index(label) for label in labels])
+    unscaled = classifier.combined(classifier.network(texts), linear.predict_proba(classifier.linear, texts))
+    assert (
+        report()["temperature"]
+        == classifier.temperature
+        == calibration.fit_temperature(y_true, log_probabilities(unscaled))
+    )
     assert abs(classifier.temperature - 1) > 0.01
     served = classifier.probabilities(texts)
-    np.testing.assert_allclose(served, scaled(unscaled, classifier.temperature), atol=1e-6)
-    assert report()["validation"] == pytest.approx(metrics.figures(actual, served), abs=2e-6)
-    before = metrics.figures(actual, unscaled)
+    np.testing.assert_allclose(served, apply_temperature(unscaled, classifier.temperature), atol=1e-6)
+    assert report()["validation"] == pytest.approx(classification.classification_metrics(y_true, served), abs=2e-6)
+    before = classification.classification_metrics(y_true, unscaled)
     assert report()["validation"]["log_loss"] < before["log_loss"]
     assert report()["validation"]["accuracy"] == before["accuracy"]
     # Its halves are not scaled.
-    assert report()["network_validation"] == metrics.figures(actual, classifier.network(texts))
+    assert report()["network_validation"] == classification.classification_metrics(y_true, classifier.network(texts))
 
 
 def test_a_wide_classifier_has_its_figures_beside_its_networks(trained: Callable) -> None:
     trained(**BOTH_WAYS)
 
     classifier = Classifier(Path("models"))
-    texts, labels = (tables.column(train.VALIDATION, name) for name in ("text", "label"))
+    texts, labels = (tables.read_column(train.VALIDATION, name) for name in ("text", "label"))
     answers = [classifier.labels[best] for best in classifier.probabilities(texts).argmax(axis=1)]
     right = [answer == label for answer, label in zip(answers, labels, strict=True)]
     assert report()["validation"]["accuracy"] == pytest.approx(np.mean(right), abs=1e-6)
@@ -247,7 +252,7 @@ def test_the_gradient_at_each_step_is_there_before_and_after_training(trained: C
     with Path("reports/gradients.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["steps_back"]) for row in rows] == [*range(len(rows))]
-    assert len(rows) == max(len(tokens) for tokens in tables.column(Path("data/ids/validation.parquet"), "tokens"))
+    assert len(rows) == max(len(tokens) for tokens in tables.read_column(Path("data/ids/validation.parquet"), "tokens"))
     assert all(float(row[when]) > 0 for row in rows for when in ("before", "after"))
     assert [row["before"] for row in rows] != [row["after"] for row in rows]
     assert all("<svg" in Path(f"reports/{name}.svg").read_text() for name in ("history", "gradients"))
@@ -312,9 +317,9 @@ def test_a_batch_of_more_posts_than_there_are_is_refused_before_training(process
 
     done = process(batch=200)
 
-    posts = len(tables.column(Path("data/ids/train.parquet"), "id"))
+    posts = len(tables.read_column(Path("data/ids/train.parquet"), "id"))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: train.batch is 200, but there are {posts} training posts; make it smaller\n"
+    assert done.stderr == f"error: train.batch_size is 200, but there are {posts} training posts; make it smaller\n"
     assert {path for path in Path().rglob("*") if path.is_file()} == before
 
 
@@ -352,7 +357,7 @@ def test_a_training_that_explodes_in_its_first_epoch_ends_with_a_sentence(explod
 def test_a_training_that_explodes_later_leaves_the_last_good_epochs_weights(
     exploded: Callable, posts: Path, vectors: str
 ) -> None:
-    count = len(tables.column(posts / "data/ids/train.parquet", "id"))
+    count = len(tables.read_column(posts / "data/ids/train.parquet", "id"))
 
     said = exploded(vectors=vectors, batch=count)  # all posts are a batch: an epoch is a single step
 

@@ -9,9 +9,9 @@ import pytest
 from tokenizers import Tokenizer
 
 from pipeline import vectorize
+from pipeline.cli import UserError
 from pipeline.corpus import tables
-from pipeline.corpus.tokenizer import UNKNOWN
-from pipeline.stage import Stop
+from pipeline.features.tokenizer import UNKNOWN
 
 TRAIN = [("a", "Sort the dict"), ("b", "sort; the list")]
 VALIDATION = [("b", "sort unseenword"), ("a", "")]
@@ -36,7 +36,7 @@ def write(**splits: list[tuple[str, str]]) -> None:
             {"id": f"{role}{n}", "text": text, "label": label, "fingerprint": f"of {role}{n}".encode()}
             for n, (label, text) in enumerate(posts)
         )
-        tables.write(Path(f"data/split/{role}.parquet"), tables.SPLIT, rows)
+        tables.write_table(Path(f"data/split/{role}.parquet"), tables.SPLIT_SCHEMA, rows)
 
 
 def files() -> dict[str, bytes]:
@@ -46,7 +46,8 @@ def files() -> dict[str, bytes]:
 def tokens_of(role: str) -> list[list[str | None]]:
     tokenizer = Tokenizer.from_file("models/tokenizer.json")
     return [
-        [tokenizer.id_to_token(id) for id in ids] for ids in tables.column(Path(f"data/ids/{role}.parquet"), "tokens")
+        [tokenizer.id_to_token(id) for id in ids]
+        for ids in tables.read_column(Path(f"data/ids/{role}.parquet"), "tokens")
     ]
 
 
@@ -54,14 +55,14 @@ def test_ids_stand_for_the_posts_tokens(vectorized: Callable) -> None:
     vectorized()
 
     assert tokens_of("train") == [["sort", "the", "dict"], ["sort", ";", "the", "list"]]
-    assert tables.column(Path("data/ids/train.parquet"), "id") == ["train0", "train1"]
+    assert tables.read_column(Path("data/ids/train.parquet"), "id") == ["train0", "train1"]
 
 
 @pytest.mark.parametrize("role", ["train", "validation"])
 def test_a_posts_fingerprint_goes_along_with_it(vectorized: Callable, role: str) -> None:
     vectorized()
 
-    posts = [*tables.rows(Path(f"data/ids/{role}.parquet"), tables.LEARNED)]
+    posts = [*tables.read_rows(Path(f"data/ids/{role}.parquet"), tables.FINGERPRINT_SCHEMA)]
     assert posts == [(f"{role}0", f"of {role}0".encode()), (f"{role}1", f"of {role}1".encode())]
 
 
@@ -69,8 +70,8 @@ def test_labels_are_indices_into_their_list(vectorized: Callable) -> None:
     vectorized()
 
     assert json.loads(Path("data/ids/labels.json").read_text()) == ["a", "b"]
-    assert tables.column(Path("data/ids/train.parquet"), "label") == [0, 1]
-    assert tables.column(Path("data/ids/validation.parquet"), "label") == [1, 0]
+    assert tables.read_column(Path("data/ids/train.parquet"), "label") == [0, 1]
+    assert tables.read_column(Path("data/ids/validation.parquet"), "label") == [1, 0]
 
 
 def test_a_token_of_validation_or_test_alone_is_not_in_the_vocabulary(vectorized: Callable) -> None:
@@ -96,7 +97,7 @@ def test_a_post_without_tokens_is_one_unknown_token(vectorized: Callable) -> Non
 
 
 def test_a_long_post_is_cut_and_the_vocabulary_is_bounded(vectorized: Callable, set_params: Callable) -> None:
-    set_params(vectorize={"max_tokens": 2, "vocabulary": 4})
+    set_params(vectorize={"max_length": 2, "vocab_size": 4})
 
     vectorized()
 
@@ -128,7 +129,9 @@ def test_training_posts_without_a_token_are_refused_and_nothing_is_written(
 ) -> None:
     set_params(vectorize={"tokenizer": kind})
 
-    with pytest.raises(Stop, match=rf"^the training posts hold no token \(vectorize\.tokenizer is {kind}\); give "):
+    with pytest.raises(
+        UserError, match=rf"^the training posts hold no token \(vectorize\.tokenizer is {kind}\); give "
+    ):
         vectorized(train=[("a", ""), ("b", " \n")])
 
     assert {path.name for path in Path().iterdir()} == {"params.yaml", "data"}
@@ -136,9 +139,9 @@ def test_training_posts_without_a_token_are_refused_and_nothing_is_written(
 
 
 def test_a_vocabulary_too_small_for_the_characters_is_refused(vectorized: Callable, set_params: Callable) -> None:
-    set_params(vectorize={"tokenizer": "bpe", "vocabulary": 6})  # [PAD], [UNK], ▁, a, b, c and ;
+    set_params(vectorize={"tokenizer": "bpe", "vocab_size": 6})  # [PAD], [UNK], ▁, a, b, c and ;
 
-    with pytest.raises(Stop, match=r"^vectorize\.vocabulary is 6, but the characters .* 7 tokens for bpe; set it"):
+    with pytest.raises(UserError, match=r"^vectorize\.vocab_size is 6, but the characters .* 7 tokens for bpe; set it"):
         vectorized(train=[("a", "ab;"), ("b", "c")])
 
     assert not Path("models").exists()
@@ -148,7 +151,7 @@ def test_a_vocabulary_too_small_for_the_characters_is_refused(vectorized: Callab
 def test_processes_with_other_hash_seeds_write_the_same_bytes_where_frequencies_tie(
     workspace: Path, set_params: Callable, run: Callable, kind: str
 ) -> None:
-    set_params(vectorize={"tokenizer": kind, "vocabulary": 500})
+    set_params(vectorize={"tokenizer": kind, "vocab_size": 500})
     words = [hashlib.sha256(str(n).encode()).hexdigest()[:8] for n in range(1000)]
     write(train=[("a", " ".join(words)), ("b", " ".join(reversed(words)))])
 

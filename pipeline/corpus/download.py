@@ -7,7 +7,7 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import LocationParseError
 
-from pipeline.stage import Stop
+from pipeline.cli import UserError
 
 TRIES = 4
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the answer
@@ -23,15 +23,17 @@ def download(url: str, target: Path, pause: float = 1.0) -> None:
         try:
             return transfer(url, target)
         except LocationParseError as error:
-            raise Stop(f"{url} is not a URL one can ask ({error}); check fetch.source") from None
+            raise UserError(f"{url} is not a URL one can ask ({error}); check fetch.source") from None
         except requests.RequestException as error:
             response = error.response
             if response is not None and response.status_code < 500 and response.status_code not in (408, 429):
-                raise Stop(f"{url} answered {response.status_code} {response.reason}; check fetch.source") from None
+                raise UserError(
+                    f"{url} answered {response.status_code} {response.reason}; check fetch.source"
+                ) from None
             if isinstance(error, requests.exceptions.InvalidURL):
-                raise Stop(f"{url} is not a URL one can ask; check fetch.source") from None
+                raise UserError(f"{url} is not a URL one can ask; check fetch.source") from None
             if attempt == TRIES:
-                raise Stop(
+                raise UserError(
                     f"{url} could not be fetched in {TRIES} tries ({reason(error)}); "
                     "check the network, or give fetch.source a local path"
                 ) from None

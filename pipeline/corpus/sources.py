@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from pipeline.cli import UserError
 from pipeline.corpus import sample
-from pipeline.params import Fetch
-from pipeline.stage import Stop
+from pipeline.params.fetch import Fetch
 
 # What a member must look like: at most one folder around the layout, no hidden files (`._0.txt` of macOS), no `..`.
 MEMBER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?((train|test)/([^/.][^/]*)/[^/.][^/]*\.txt)")
@@ -64,7 +64,7 @@ class Source:
     digest: str | None = None  # the content digest it must have, if one is known
 
 
-def locate(params: Fetch, base: Path) -> Source:
+def resolve_source(params: Fetch, base: Path) -> Source:
     """Tell what `fetch.source` means; a relative path is taken from `base`.
 
     Raises Stop when it is neither a known name, nor a URL, nor a path that exists.
@@ -78,7 +78,7 @@ def locate(params: Fetch, base: Path) -> Source:
         try:
             parts = urlsplit(name)
         except ValueError as error:
-            raise Stop(f"fetch.source is {name!r}, which is no URL ({error})") from None
+            raise UserError(f"fetch.source is {name!r}, which is no URL ({error})") from None
         # Without what may be a secret: user and password, or a token in the query.
         public = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         return Source("url", public, name, params.digest)
@@ -87,13 +87,13 @@ def locate(params: Fetch, base: Path) -> Source:
         return Source("folder", path.resolve().name, path, params.digest)
     if path.is_file():
         return Source("archive", path.name, path, params.digest)
-    raise Stop(
+    raise UserError(
         f"fetch.source is {name!r}, but there is no such path; "
         f"give sample, {', '.join(CORPORA)}, or a path or http(s) URL of an archive or folder"
     )
 
 
-def fingerprint(source: Source) -> dict[str, str]:
+def source_fingerprint(source: Source) -> dict[str, str]:
     """What tells DVC that a local source changed, its content. That another one is named, DVC sees in `params.yaml`.
 
     A URL is not asked: what it gave once is pinned by its digest.
@@ -104,13 +104,13 @@ def fingerprint(source: Source) -> dict[str, str]:
             return {"kind": source.kind, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     if source.kind == "folder":
         total = hashlib.sha256()
-        for path, text in members(source):
+        for path, text in read_examples(source):
             total.update(f"{path}\t{hashlib.sha256(text).hexdigest()}\n".encode())
         return {"kind": source.kind, "sha256": total.hexdigest()}
     return {"kind": source.kind}
 
 
-def members(source: Source) -> Iterator[tuple[str, bytes]]:
+def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
     """Yield `(path, content)` of every post of a folder (sorted) or an archive (in its own order).
 
     Says how many other files there were. Raises Stop for what cannot be read to its end, is beyond the bounds above,
@@ -133,20 +133,24 @@ def members(source: Source) -> Iterator[tuple[str, bytes]]:
         assert member is not None
         # The digest's lines are made of names, and so are reports: no line break, tab or broken character in one.
         if not member[1].isprintable():
-            raise Stop(f"{source.name}: the name {name!r} holds a character that cannot be printed; rename it")
+            raise UserError(f"{source.name}: the name {name!r} holds a character that cannot be printed; rename it")
         filled.add(member[2])
         count, total = count + 1, total + len(content)
         if len(content) > MAX_POST_BYTES:
-            raise Stop(f"{source.name}: {name} is larger than {MAX_POST_BYTES:,} bytes, which is no post; remove it")
+            raise UserError(
+                f"{source.name}: {name} is larger than {MAX_POST_BYTES:,} bytes, which is no post; remove it"
+            )
         if count > MAX_POSTS or total > MAX_TOTAL_BYTES:
-            raise Stop(f"{source.name} is beyond {MAX_POSTS:,} posts or {MAX_TOTAL_BYTES:,} bytes; take a part of it")
+            raise UserError(
+                f"{source.name} is beyond {MAX_POSTS:,} posts or {MAX_TOTAL_BYTES:,} bytes; take a part of it"
+            )
         yield member[1], content
     if passed_over:
         print(f"  passed over {passed_over:,} files that are no <label>/<name>.txt, for example {other!r}")
     if not filled:
-        raise Stop(f"{source.name} has no post laid out as train/<label>/<name>.txt; arrange its posts so")
+        raise UserError(f"{source.name} has no post laid out as train/<label>/<name>.txt; arrange its posts so")
     if empty := sorted({"train", *folders} - filled):
-        raise Stop(f"{source.name} has no post in {empty[0]}/; fill it, or leave test/ out to have one made")
+        raise UserError(f"{source.name} has no post in {empty[0]}/; fill it, or leave test/ out to have one made")
 
 
 def read_folder(folder: Path, _: str) -> Iterator[tuple[str, bytes | None]]:
@@ -159,7 +163,7 @@ def read_folder(folder: Path, _: str) -> Iterator[tuple[str, bytes | None]]:
             else:
                 yield name, read_post(path.open("rb") if MEMBER.fullmatch(name) and path.is_file() else None)
         except OSError as error:
-            raise Stop(f"{path} cannot be read: {error.strerror}") from None
+            raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def read_tar(archive: Path, called: str) -> Iterator[tuple[str, bytes | None]]:
@@ -175,7 +179,7 @@ def read_tar(archive: Path, called: str) -> Iterator[tuple[str, bytes | None]]:
             while file.read(1 << 20):
                 pass
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        raise Stop(f"{called} is not a whole .tar.gz or .zip archive ({reason(error)}); get it again") from None
+        raise UserError(f"{called} is not a whole .tar.gz or .zip archive ({reason(error)}); get it again") from None
 
 
 class Member(tarfile.TarInfo):
@@ -214,7 +218,7 @@ def read_zip(archive: Path, called: str) -> Iterator[tuple[str, bytes | None]]:
                 yield member.filename, read_post(whole.open(member) if is_post else None)
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
         # RuntimeError is how zipfile asks for a password, NotImplementedError how it meets an unknown compression.
-        raise Stop(f"{called} is not a whole, readable .zip archive ({reason(error)}); get it again") from None
+        raise UserError(f"{called} is not a whole, readable .zip archive ({reason(error)}); get it again") from None
 
 
 def read_post(file: IO[bytes] | None) -> bytes | None:
@@ -230,5 +234,5 @@ def reason(error: Exception) -> str:
 
 
 def read_sample(params: Fetch) -> Iterator[tuple[str, bytes]]:
-    for path, text in sample.posts(params.sample_posts, params.sample_seed):
+    for path, text in sample.posts(params.sample_size, params.sample_seed):
         yield path, text.encode()

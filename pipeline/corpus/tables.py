@@ -8,10 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-POSTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("split", pa.string())])
-# A post's fingerprint (see `pipeline.corpus.duplicates`) goes with it, up to whoever learns from it.
-SPLIT = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("fingerprint", pa.binary())])
-IDS = pa.schema(
+RAW_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("split", pa.string())])
+# A post's fingerprint (see `pipeline.corpus.near_duplicates`) goes with it, up to whoever learns from it.
+SPLIT_SCHEMA = pa.schema(
+    [("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("fingerprint", pa.binary())]
+)
+IDS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("tokens", pa.list_(pa.int32())),
@@ -21,26 +23,26 @@ IDS = pa.schema(
         ("fingerprint", pa.binary()),
     ]
 )
-LEARNED = pa.schema([("id", pa.string()), ("fingerprint", pa.binary())])
+FINGERPRINT_SCHEMA = pa.schema([("id", pa.string()), ("fingerprint", pa.binary())])
 
-BATCH = 4096  # rows
+BATCH_ROWS = 4096  # rows
 
 
-def write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
+def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     rows = iter(rows)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        while batch := list(islice(rows, BATCH)):
+        while batch := list(islice(rows, BATCH_ROWS)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
 
 
-def read(path: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
+def read_batches(path: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
     """Yield the rows as batches of columns: `{"text": [...], "label": [...]}`."""
-    with parquet(path) as file:
-        for batch in file.iter_batches(BATCH, columns=columns):
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, columns=columns):
             yield batch.to_pydict()
 
 
-def parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path) -> pq.ParquetFile:
     """Raises FileNotFoundError, with the file's name, where there is none."""
     path.stat()
     # Arrow's own kind of file, and nothing read ahead: a thread of Arrow that still holds a Python file when the
@@ -48,12 +50,12 @@ def parquet(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(pa.memory_map(str(path)), pre_buffer=False)
 
 
-def rows(path: Path, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
+def read_rows(path: Path, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
     """Yield the rows with all columns of the schema, in its order."""
-    for batch in read(path, schema.names):
+    for batch in read_batches(path, schema.names):
         yield from zip(*(batch[name] for name in schema.names), strict=True)
 
 
-def column(path: Path, name: str) -> list[Any]:
+def read_column(path: Path, name: str) -> list[Any]:
     """One whole column."""
-    return [value for batch in read(path, [name]) for value in batch[name]]
+    return [value for batch in read_batches(path, [name]) for value in batch[name]]

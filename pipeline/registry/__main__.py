@@ -19,12 +19,12 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from pipeline import params, stage
-from pipeline.lineage import find, runs, store
-from pipeline.lineage.store import StoreError
-from pipeline.params import Registry
+from pipeline import cli, params
+from pipeline.cli import UserError
+from pipeline.params.registry import Registry
 from pipeline.registry import history, versions
-from pipeline.stage import Stop
+from pipeline.tracking import find, runs, store
+from pipeline.tracking.store import StoreError
 
 VERSION = "its number or alias, as `list` shows them"
 
@@ -37,7 +37,7 @@ def main() -> None:
         if not run(asked, client, experiment, everything.registry):
             sys.exit(1)
     except StoreError as error:
-        raise Stop(
+        raise UserError(
             f"MLflow could not be asked or told ({error}); see to the store (MLFLOW_TRACKING_URI, or mlflow.db)"
         ) from None
 
@@ -86,22 +86,26 @@ def run(asked: argparse.Namespace, client: MlflowClient, experiment: str, sectio
     if "alias" in asked:
         versions.require_alias(asked.alias)
     if asked.command == "register":
-        version, is_new = versions.register(client, model, find.run(client, experiment, asked.run))
+        version, is_new = versions.register(client, model, find.find_run(client, experiment, asked.run))
         print(f"{model}: version {version.version}{'' if is_new else ', registered before'}")
     elif asked.command == "list":
-        table = versions.table(client, model)
-        print(json.dumps(table, indent=2)) if asked.json else versions.show(model, table)
+        table = versions.versions_table(client, model)
+        print(json.dumps(table, indent=2)) if asked.json else versions.print_versions(model, table)
     elif asked.command == "compare":
-        from pipeline.lineage import compare
+        a, b = (
+            versions.run_of_version(client, versions.find_version(client, model, which)) for which in (asked.a, asked.b)
+        )
+        from pipeline.tracking import compare
 
-        a, b = (versions.run_of(client, versions.find(client, model, which)) for which in (asked.a, asked.b))
-        compared = compare.compare(client, a, b)
-        print(json.dumps(compared, indent=2)) if asked.json else compare.show(compared)
+        compared = compare.compare_runs(client, a, b)
+        print(json.dumps(compared, indent=2)) if asked.json else compare.print_comparison(compared)
     elif asked.command == "promote":
         from pipeline.registry import promotion
 
         version = (
-            versions.find(client, model, asked.version) if asked.version else workspaces(client, experiment, model)
+            versions.find_version(client, model, asked.version)
+            if asked.version
+            else workspaces(client, experiment, model)
         )
         return promotion.promote(client, section, version, asked.alias, asked.allow_sample, asked.force, asked.reason)
     elif asked.command == "rollback":
@@ -109,30 +113,32 @@ def run(asked: argparse.Namespace, client: MlflowClient, experiment: str, sectio
 
         return promotion.rollback(client, section, asked.alias, asked.reason)
     elif asked.command == "history":
-        made = history.moves(client, model)
+        made = history.alias_changes(client, model)
         if asked.json:
             print(json.dumps([asdict(move) for move in made], indent=2))
         else:
-            history.show(client, model, made)
+            history.print_history(client, model, made)
     elif asked.command == "reproduce":
         from pipeline.registry import reproduce
 
-        return reproduce.reproduce(client, section, versions.find(client, model, asked.version))
+        return reproduce.reproduce_version(client, section, versions.find_version(client, model, asked.version))
     else:
         from pipeline.registry import export
 
-        export.export(client, versions.find(client, model, asked.version), asked.folder)
+        export.export_version(client, versions.find_version(client, model, asked.version), asked.folder)
     return True
 
 
 def workspaces(client: MlflowClient, experiment: str, model: str) -> ModelVersion:
     """The version of the workspace's result. Raises Stop where it has none, and StoreError."""
-    found = find.run(client, experiment, None)
-    there = versions.of_result(client, model, found.data.tags.get(runs.DIGEST, ""))
+    found = find.find_run(client, experiment, None)
+    there = versions.versions_of_result(client, model, found.data.tags.get(runs.RESULT_HASH, ""))
     if not there:
-        raise Stop("the workspace's result has no version yet; `python -m pipeline.registry register` makes it one")
+        raise UserError(
+            "the workspace's result has no version yet; `python -m pipeline.registry register` makes it one"
+        )
     return there[0]
 
 
 if __name__ == "__main__":
-    stage.run(main, code=2)
+    cli.run(main, code=2)

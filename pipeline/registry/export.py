@@ -8,9 +8,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from pipeline.lineage.store import told
+from pipeline.cli import UserError
 from pipeline.registry import gate, versions
-from pipeline.stage import Stop
+from pipeline.tracking.store import store_errors
 
 EXAMPLE = '''"""Ask the model. Needs what model/requirements.txt lists: pip install -r model/requirements.txt"""
 
@@ -27,18 +27,18 @@ REPORTS = ["metrics.json", "split.json", "classifier", "baseline"]
 PAGES = ["report.html", "plots"]  # of runs that were made before there were pages, there is none
 
 
-def export(client: MlflowClient, version: ModelVersion, folder: Path) -> None:
+def export_version(client: MlflowClient, version: ModelVersion, folder: Path) -> None:
     """Raises Stop where the folder holds something already, or the version's files are gone; StoreError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Stop(f"{folder} holds something already; name a new folder")
-    run = versions.run_of(client, version)
+        raise UserError(f"{folder} holds something already; name a new folder")
+    run = versions.run_of_version(client, version)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Made beside it, so that what is there is whole.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         whole = Path(temporary, "whole")
         (whole / "reports").mkdir(parents=True)
         shutil.move(gate.download(version, Path(temporary, "model")), whole / "model")
-        with told():
+        with store_errors():
             there = {file.path for file in client.list_artifacts(run.info.run_id)}
             for name in [*REPORTS, *(name for name in PAGES if name in there)]:
                 client.download_artifacts(run.info.run_id, name, str(whole / "reports"))

@@ -15,25 +15,25 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from pipeline.corpus import duplicates, tables
-from pipeline.lineage import key, runs, show
-from pipeline.lineage.store import StoreError, told
-from pipeline.params import Registry
+from pipeline.cli import UserError
+from pipeline.corpus import near_duplicates, tables
+from pipeline.metrics import classification, significance
+from pipeline.params.registry import Registry
 from pipeline.registry import versions
-from pipeline.report import metrics, significance
-from pipeline.stage import Stop
+from pipeline.tracking import artifacts, hashes, runs
+from pipeline.tracking.store import StoreError, store_errors
 
 TEST = Path("data/split/test.parquet")
 SCORE = Path(__file__).parent / "score.py"
 SAME = 1e-3  # by which two machines' probabilities may differ
 
 
-class Unfit(Exception):
+class ModelLoadError(Exception):
     """The model cannot be loaded or asked; the message says why."""
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a version's logged model answered, in a process of its own."""
 
     labels: list[str]
@@ -44,12 +44,12 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class TestPosts:
+class TestSet:
     """Those of the workspace: what the repository calls its test split now."""
 
     ids: list[str]
     labels: list[str]  # of all posts, each once, in order
-    actual: np.ndarray  # int [posts], an index into `labels`
+    y_true: np.ndarray  # int [posts], an index into `labels`
     md5: str  # of their file
 
     __test__ = False  # no class of tests
@@ -75,17 +75,17 @@ class Verdict:
         return [criterion.name for criterion in self.criteria if not criterion.passed]
 
 
-Ask = Callable[[ModelVersion], Answers]
+Ask = Callable[[ModelVersion], Predictions]
 
 
-def test_posts() -> TestPosts:
+def load_test_set() -> TestSet:
     """Raises FileNotFoundError where there are none."""
-    ids, names = tables.column(TEST, "id"), tables.column(TEST, "label")
+    ids, names = tables.read_column(TEST, "id"), tables.read_column(TEST, "label")
     labels = sorted(set(names))
-    return TestPosts(ids, labels, np.array([labels.index(name) for name in names]), key.md5(TEST))
+    return TestSet(ids, labels, np.array([labels.index(name) for name in names]), hashes.md5(TEST))
 
 
-def ask(version: ModelVersion, test: bool = True) -> Answers:
+def predict_test_set(version: ModelVersion, test: bool = True) -> Predictions:
     """The version's answers to all test posts, or else to its input example alone.
 
     Raises Unfit, and Stop where its files are gone.
@@ -103,10 +103,10 @@ def ask(version: ModelVersion, test: bool = True) -> Answers:
             env=env | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
         )  # fmt: skip
         if done.returncode:
-            raise Unfit((done.stderr.strip().splitlines() or ["it ended without a word"])[-1][:300])
+            raise ModelLoadError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1][:300])
         size = sum(file.stat().st_size for file in files) / 1e6
         with np.load(out, allow_pickle=False) as made:
-            return Answers(
+            return Predictions(
                 made["labels"].tolist(), made["probabilities"], float(made["load"]), float(made["latency"]), size
             )
 
@@ -115,16 +115,16 @@ def download(version: ModelVersion, folder: Path) -> Path:
     """The version's model in that folder. Raises Stop where its files are gone."""
     uri = f"models:/{version.name}/{version.version}"
     try:
-        with told():
+        with store_errors():
             model = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except StoreError as error:
-        raise Stop(f"the files of version {version.version} cannot be had ({error})") from None
+        raise UserError(f"the files of version {version.version} cannot be had ({error})") from None
     if not (model / "MLmodel").exists():
-        raise Stop(f"the files of version {version.version} are gone; `list` shows what else there is")
+        raise UserError(f"the files of version {version.version} are gone; `list` shows what else there is")
     return model
 
 
-def judge(
+def evaluate_gate(
     client: MlflowClient,
     section: Registry,
     version: ModelVersion,
@@ -137,40 +137,42 @@ def judge(
 
     Raises Stop where there is nothing to judge by: no test posts, other labels, files that are gone; and StoreError.
     """
-    posts, run, verdict = test_posts(), versions.run_of(client, version), Verdict()
+    posts, run, verdict = load_test_set(), versions.run_of_version(client, version), Verdict()
     try:
         ours = ask(version)
-    except Unfit as error:
+    except ModelLoadError as error:
         verdict.add("loads", False, f"{error}; without that nothing else can be asked of it")
         return verdict
     require_labels(version, ours, posts)
     answers = ours.probabilities.argmax(axis=1)
-    baseline = recorded(client, run, "baseline", posts)
+    baseline = recorded_predictions(client, run, "baseline", posts)
 
     theirs = None
     if champion:
         try:
             theirs = ask(champion)
             require_labels(champion, theirs, posts)
-        except (Unfit, Stop) as error:  # with --force, another one can take its place
+        except (ModelLoadError, UserError) as error:  # with --force, another one can take its place
             verdict.add("champion answers", False, f"{error}; judged against the baseline instead")
             theirs = None
     if theirs:
-        compare(verdict, section, posts, answers, theirs.probabilities.argmax(axis=1), "the champion")
+        add_comparison(verdict, section, posts, answers, theirs.probabilities.argmax(axis=1), "the champion")
     elif baseline is not None:
-        compare(verdict, section, posts, answers, baseline.argmax(axis=1), "the baseline")
-    beats_baseline(verdict, posts, answers, baseline)
-    unseen(verdict, client, run, posts)
-    same_posts(verdict, client, champion, judged_on, posts)
+        add_comparison(verdict, section, posts, answers, baseline.argmax(axis=1), "the baseline")
+    add_beats_baseline(verdict, posts, answers, baseline)
+    add_no_leakage(verdict, client, run, posts)
+    add_same_test_set(verdict, client, champion, judged_on, posts)
 
     verdict.add("loads", True, f"by itself, in {ours.load:.1f} s, and unpickles nothing; answers its own input example")
-    recorded_answers(verdict, ours, recorded(client, run, "classifier", posts))
+    add_prediction_consistency(verdict, ours, recorded_predictions(client, run, "classifier", posts))
     verdict.add(
-        "latency", ours.latency <= section.latency, f"{ours.latency:.1f} ms a post (at most {section.latency:g})"
+        "latency",
+        ours.latency <= section.max_latency_ms,
+        f"{ours.latency:.1f} ms a post (at most {section.max_latency_ms:g})",
     )
-    verdict.add("size", ours.size <= section.size, f"{ours.size:.1f} MB (at most {section.size:g})")
-    if not (split := show.artifact(client, run, "split.json")):
-        raise Stop(f"the run of version {version.version} has lost its split.json")
+    verdict.add("size", ours.size <= section.max_size_mb, f"{ours.size:.1f} MB (at most {section.max_size_mb:g})")
+    if not (split := artifacts.read_json(client, run, "split.json")):
+        raise UserError(f"the run of version {version.version} has lost its split.json")
     said = f"trained on {split['corpus']['source']}"
     if sample := split["corpus"]["sample"]:
         said += f", which is for trying out ({'allowed' if allow_sample else '--allow-sample lets it pass'})"
@@ -178,23 +180,23 @@ def judge(
     return verdict
 
 
-def require_labels(version: ModelVersion, answers: Answers, posts: TestPosts) -> None:
+def require_labels(version: ModelVersion, answers: Predictions, posts: TestSet) -> None:
     """Raises Stop where the model knows other labels than the test posts have."""
     if answers.labels != posts.labels:
-        raise Stop(
+        raise UserError(
             f"version {version.version} tells {', '.join(answers.labels)} apart, but the labels of the test posts in "
             f"{TEST} are {', '.join(posts.labels)}; bring back the posts that it is for"
         )
 
 
-def compare(
-    verdict: Verdict, section: Registry, posts: TestPosts, ours: np.ndarray, theirs: np.ndarray, name: str
+def add_comparison(
+    verdict: Verdict, section: Registry, posts: TestSet, ours: np.ndarray, theirs: np.ndarray, name: str
 ) -> None:
     """Is it better than the other, more than by chance? Does no label get worse?"""
     count = len(posts.labels)
-    by_label, other_by_label = (metrics.f1_by_label(posts.actual, answer, count) for answer in (ours, theirs))
-    low, high = significance.f1_difference(posts.actual, ours, theirs, count, section.level)
-    only, only_other, p = significance.mcnemar(ours == posts.actual, theirs == posts.actual)
+    by_label, other_by_label = (classification.per_class_f1(posts.y_true, answer, count) for answer in (ours, theirs))
+    low, high = significance.bootstrap_f1_difference(posts.y_true, ours, theirs, count, section.significance_level)
+    only, only_other, p = significance.mcnemar_test(ours == posts.y_true, theirs == posts.y_true)
     macro, other_macro = float(by_label.mean()), float(other_by_label.mean())
     verdict.figures |= {
         "posts": len(posts.ids), "posts_md5": posts.md5, "against": name, "macro_f1": macro,
@@ -203,11 +205,11 @@ def compare(
     }  # fmt: skip
     verdict.add(
         "better",
-        low > section.margin and only > only_other and p < section.level,
-        f"macro F1 {macro:.4f}, {name}'s {other_macro:.4f}: {macro - other_macro:+.4f}, {1 - section.level:.0%} "
+        low > section.margin and only > only_other and p < section.significance_level,
+        f"macro F1 {macro:.4f}, {name}'s {other_macro:.4f}: {macro - other_macro:+.4f}, {1 - section.significance_level:.0%} "
         f"interval {low:+.4f} to {high:+.4f} (must lie above {section.margin:g}); of {len(posts.ids):,} posts "
         f"{only:,} only it gets right, {only_other:,} only {name}: McNemar's p = {p:.2g} "
-        f"(must be under {section.level:g})",
+        f"(must be under {section.significance_level:g})",
     )
     change = by_label - other_by_label
     worst = int(change.argmin())
@@ -219,29 +221,29 @@ def compare(
     )
 
 
-def beats_baseline(verdict: Verdict, posts: TestPosts, ours: np.ndarray, baseline: np.ndarray | None) -> None:
+def add_beats_baseline(verdict: Verdict, posts: TestSet, ours: np.ndarray, baseline: np.ndarray | None) -> None:
     """Is it better than the linear model that was trained on the same posts?"""
     if baseline is None:
         verdict.add("beats its baseline", False, "its baseline was judged on other test posts; `dvc repro` on these")
         return
     macro, other = (
-        float(metrics.f1_by_label(posts.actual, answer, len(posts.labels)).mean())
+        float(classification.per_class_f1(posts.y_true, answer, len(posts.labels)).mean())
         for answer in (ours, baseline.argmax(axis=1))
     )
     verdict.figures |= {"macro_f1": macro, "baseline_macro_f1": other}
     verdict.add("beats its baseline", macro > other, f"macro F1 {macro:.4f}, its baseline's {other:.4f}")
 
 
-def unseen(verdict: Verdict, client: MlflowClient, run: Run, posts: TestPosts) -> None:
+def add_no_leakage(verdict: Verdict, client: MlflowClient, run: Run, posts: TestSet) -> None:
     """Is none of the test posts, nor a near copy, among what it has learned from?"""
-    if not (learned := learned_from(client, run)):
+    if not (learned := training_fingerprints(client, run)):
         verdict.add(
             "test posts unseen", False, "its run keeps no fingerprints of the posts it learned from; train it anew"
         )
         return
     ids = posts.ids
     said = f"of {len(ids):,} none is nearly like one of the {len(learned):,} posts it has learned from"
-    if near := near_copies(learned):
+    if near := near_duplicates_in_test(learned):
         place, other, share = max(near, key=lambda each: each[2])
         said = (
             f"{len(near):,} of {len(ids):,} are nearly like posts it has learned from; {ids[place]} shares "
@@ -251,50 +253,52 @@ def unseen(verdict: Verdict, client: MlflowClient, run: Run, posts: TestPosts) -
     verdict.add("test posts unseen", not near, said)
 
 
-def near_copies(learned: list[tuple[str, bytes]]) -> list[tuple[int, int, float]]:
+def near_duplicates_in_test(learned: list[tuple[str, bytes]]) -> list[tuple[int, int, float]]:
     """The test posts that are nearly like one of those, as `duplicates.near_copies` gives them."""
     # From the texts, whatever fingerprints their table holds.
-    texts = tables.column(TEST, "text")
-    return list(duplicates.near_copies((each for _, each in learned), map(duplicates.fingerprint, texts)))
+    texts = tables.read_column(TEST, "text")
+    return list(
+        near_duplicates.find_near_duplicates((each for _, each in learned), map(near_duplicates.fingerprint, texts))
+    )
 
 
-def learned_from(client: MlflowClient, run: Run) -> list[tuple[str, bytes]] | None:
+def training_fingerprints(client: MlflowClient, run: Run) -> list[tuple[str, bytes]] | None:
     """Id and fingerprint of the posts a run has learned from; None where it keeps none. Raises StoreError."""
     with tempfile.TemporaryDirectory() as folder:
-        there = show.download(client, run, f"{runs.FOLDER}/{runs.LEARNED}", folder)
-        return list(tables.rows(there, tables.LEARNED)) if there else None
+        there = artifacts.download_artifact(client, run, f"{runs.FOLDER}/{runs.TRAINING_FINGERPRINTS}", folder)
+        return list(tables.read_rows(there, tables.FINGERPRINT_SCHEMA)) if there else None
 
 
-def same_posts(
-    verdict: Verdict, client: MlflowClient, champion: ModelVersion | None, judged_on: str | None, posts: TestPosts
+def add_same_test_set(
+    verdict: Verdict, client: MlflowClient, champion: ModelVersion | None, judged_on: str | None, posts: TestSet
 ) -> None:
     """Are these the test posts that the champion was judged on? Both were asked anew in any case, so this says so."""
     name = "same test posts"
     if not champion:
         verdict.add(name, True, "no champion yet; the baseline answered the same posts")
         return
-    run = versions.run_of(client, champion)
-    before = judged_on or show.digests(run).get("test", "unknown")
+    run = versions.run_of_version(client, champion)
+    before = judged_on or artifacts.dataset_digests(run).get("test", "unknown")
     if before == posts.md5:
         verdict.add(name, True, f"the champion was judged on these (md5 {posts.md5[:8]})")
         return
     said = f"the champion was judged on others (md5 {before[:8]}); both were judged anew on these ({posts.md5[:8]})"
-    if near := len(near_copies(learned_from(client, run) or [])):
+    if near := len(near_duplicates_in_test(training_fingerprints(client, run) or [])):
         said += f", {near:,} of which are nearly like posts that the champion has learned from, which flatters it"
     verdict.add(name, True, said)
 
 
-def recorded(client: MlflowClient, run: Run, model: str, posts: TestPosts) -> np.ndarray | None:
+def recorded_predictions(client: MlflowClient, run: Run, model: str, posts: TestSet) -> np.ndarray | None:
     """The probabilities `[posts, labels]` that `evaluate` noted of a model; None if it was asked other posts."""
-    if show.digests(run).get("test") != posts.md5:
+    if artifacts.dataset_digests(run).get("test") != posts.md5:
         return None
-    rows = {row["id"]: row for row in show.table(client, run, f"{model}/predictions.csv")}
+    rows = {row["id"]: row for row in artifacts.read_csv(client, run, f"{model}/predictions.csv")}
     if rows.keys() != set(posts.ids):
         return None
     return np.array([[float(rows[id][f"probability_{label}"]) for label in posts.labels] for id in posts.ids])
 
 
-def recorded_answers(verdict: Verdict, ours: Answers, noted: np.ndarray | None) -> None:
+def add_prediction_consistency(verdict: Verdict, ours: Predictions, noted: np.ndarray | None) -> None:
     """Does the model that would serve answer as the one that was evaluated?"""
     name = "recorded answers"
     if noted is None:

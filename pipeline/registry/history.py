@@ -18,22 +18,22 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.lineage import origin, runs, store
-from pipeline.lineage.store import told
+from pipeline.cli import UserError
 from pipeline.registry import versions
-from pipeline.stage import Stop
+from pipeline.tracking import provenance, runs, store
+from pipeline.tracking.store import store_errors
 
 NAME = "history of {}"  # of the experiment, and of the run in it
 LONGEST = 6000  # characters of a parameter that MLflow keeps
 SETTLING = 30  # seconds within which a move that is recorded may still be on its way to the alias
 
 
-class Moved(Exception):
+class Conflict(Exception):
     """Another process moved the alias since it was looked at."""
 
 
 @dataclass(frozen=True)
-class Move:
+class AliasChange:
     alias: str
     number: int  # of this alias, from 1
     action: str  # promote or rollback
@@ -47,10 +47,10 @@ class Move:
     at: str = ""  # UTC
 
 
-def moves(client: MlflowClient, model: str) -> list[Move]:
+def alias_changes(client: MlflowClient, model: str) -> list[AliasChange]:
     """All of them, oldest first. Raises StoreError."""
-    with told():
-        found = [Move(**json.loads(value)) for run in _runs(client, model) for value in run.data.params.values()]
+    with store_errors():
+        found = [AliasChange(**json.loads(value)) for run in _runs(client, model) for value in run.data.params.values()]
     return sorted(found, key=lambda move: (move.at, move.alias, move.number))
 
 
@@ -63,40 +63,40 @@ def _runs(client: MlflowClient, model: str) -> list:
     )
 
 
-def state(client: MlflowClient, model: str, alias: str) -> tuple[list[Move], str | None]:
+def alias_state(client: MlflowClient, model: str, alias: str) -> tuple[list[AliasChange], str | None]:
     """The alias' moves by their numbers, and the version that has it. Raises StoreError.
 
     Where the two do not agree, somebody has moved or deleted the alias by hand, or a move broke off: it is as it is.
     """
     while True:
-        with store.locked("registry"):
-            made = sorted((m for m in moves(client, model) if m.alias == alias), key=lambda move: move.number)
-            version = versions.aliases(client, model).get(alias)
+        with store.lock("registry"):
+            made = sorted((m for m in alias_changes(client, model) if m.alias == alias), key=lambda move: move.number)
+            version = versions.read_aliases(client, model).get(alias)
         if not made or made[-1].after == version or _age(made[-1]) > SETTLING:
             return made, version
         time.sleep(0.5)
 
 
-def _age(move: Move) -> float:
+def _age(move: AliasChange) -> float:
     """Seconds since it was made."""
     return abs((datetime.now(UTC) - datetime.fromisoformat(move.at)).total_seconds())
 
 
-def make(client: MlflowClient, model: str, move: Move) -> None:
+def record_change(client: MlflowClient, model: str, move: AliasChange) -> None:
     """Record the move, then make it. Raises Moved if another process made one of this number, and StoreError."""
     move = replace(move, who=_who(), at=datetime.now(UTC).isoformat(timespec="milliseconds"))
     name, value = f"{move.alias}.{move.number:04}", json.dumps(asdict(move), ensure_ascii=False)
     if len(value) > LONGEST:  # of a longer one MLflow would keep a part, without a word
-        raise Stop(f"a move of {len(value):,} characters is more than MLflow keeps; shorten the reason")
-    with store.locked("registry"), runs.undisturbed():
-        with told():
+        raise UserError(f"a move of {len(value):,} characters is more than MLflow keeps; shorten the reason")
+    with store.lock("registry"), runs.defer_signals():
+        with store_errors():
             # Says where the history is. Who may not say it may not move the alias either, and has recorded nothing yet.
             client.set_registered_model_tag(model, "history", NAME.format(model))
             history = _open(client, model)
             is_first = _record(client, history, name, value)
         if not is_first:
-            raise Moved
-        with told():
+            raise Conflict
+        with store_errors():
             client.set_registered_model_alias(model, move.alias, move.after)
 
 
@@ -117,7 +117,7 @@ def _open(client: MlflowClient, model: str) -> str:
     name = NAME.format(model)
     if not client.get_experiment_by_name(name):
         with suppress(MlflowException):  # another process made it between the two calls
-            client.create_experiment(name, store.artifacts())
+            client.create_experiment(name, store.artifact_location())
     experiment = client.get_experiment_by_name(name)
     if not experiment:
         raise MlflowException(f"the experiment {name}, which keeps the history, cannot be made")
@@ -133,15 +133,15 @@ def _who() -> str:
     """Whoever MLflow knows, else git, else this machine."""
     if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
         return user
-    if name := origin.git("config", "user.name"):
-        return f"{name} <{origin.git('config', 'user.email')}>"
+    if name := provenance.git("config", "user.name"):
+        return f"{name} <{provenance.git('config', 'user.email')}>"
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return f"user {os.getuid()}"
 
 
-def before_now(made: list[Move], version: str | None) -> list[str]:
+def previous_versions(made: list[AliasChange], version: str | None) -> list[str]:
     """The versions that had the alias before this one has it, the last of them first; each rollback takes one back."""
     stack: list[str] = []
 
@@ -164,7 +164,7 @@ def before_now(made: list[Move], version: str | None) -> list[str]:
     return stack[::-1]
 
 
-def astray(made: list[Move], now: Mapping[str, str]) -> list[str]:
+def drifted_aliases(made: list[AliasChange], now: Mapping[str, str]) -> list[str]:
     """Sentences on the aliases that are not where the last move left them."""
     last = {move.alias: move.after for move in sorted(made, key=lambda move: move.number)}
     return [
@@ -175,7 +175,7 @@ def astray(made: list[Move], now: Mapping[str, str]) -> list[str]:
     ]
 
 
-def show(client: MlflowClient, model: str, made: list[Move]) -> None:
+def print_history(client: MlflowClient, model: str, made: list[AliasChange]) -> None:
     """Print them. Raises StoreError."""
     if not made:
         print(f"no alias of {model} was moved yet; `python -m pipeline.registry promote` does")
@@ -191,5 +191,5 @@ def show(client: MlflowClient, model: str, made: list[Move]) -> None:
             )
         if move.reason:
             print(f"    reason: {move.reason}")
-    for sentence in astray(made, versions.aliases(client, model)):
+    for sentence in drifted_aliases(made, versions.read_aliases(client, model)):
         print(f"note: {sentence}")

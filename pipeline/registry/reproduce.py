@@ -15,58 +15,58 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from ruamel.yaml import YAML
 
-from pipeline import stage
-from pipeline.lineage import key, origin, rebuild, runs, show
-from pipeline.lineage.store import told
-from pipeline.params import Registry
+from pipeline import cli
+from pipeline.cli import UserError
+from pipeline.params.registry import Registry
 from pipeline.registry import gate, versions
-from pipeline.stage import Stop
+from pipeline.tracking import artifacts, hashes, provenance, rebuild, runs
+from pipeline.tracking.store import store_errors
 
 LOCK = "dvc.lock"
 WEIGHTS = "models/weights.safetensors"
 FIGURES = ["accuracy", "macro_f1"]
 
 
-def reproduce(client: MlflowClient, section: Registry, version: ModelVersion) -> bool:
+def reproduce_version(client: MlflowClient, section: Registry, version: ModelVersion) -> bool:
     """Note on the version, and print, whether the same comes out.
 
     Raises Stop where something is missing, and StoreError.
     """
-    run = versions.run_of(client, version)
-    commit = run.data.tags.get(origin.COMMIT)
+    run = versions.run_of_version(client, version)
+    commit = run.data.tags.get(provenance.COMMIT)
     if not commit:
-        raise Stop(f"the run of version {version.version} names no commit: git knew of none when it was made")
-    if not origin.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
-        raise Stop(f"the commit {commit[:10]} of version {version.version} is gone from this repository; fetch it")
-    if not (lock := show.file(client, run, f"{runs.FOLDER}/{LOCK}")):
-        raise Stop(f"the run of version {version.version} keeps no {LOCK}, which tells what came out")
+        raise UserError(f"the run of version {version.version} names no commit: git knew of none when it was made")
+    if not provenance.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
+        raise UserError(f"the commit {commit[:10]} of version {version.version} is gone from this repository; fetch it")
+    if not (lock := artifacts.read_text(client, run, f"{runs.FOLDER}/{LOCK}")):
+        raise UserError(f"the run of version {version.version} keeps no {LOCK}, which tells what came out")
     require_files(version, lock)
-    with rebuild.checkout(commit) as folder:
+    with rebuild.temporary_checkout(commit) as folder:
         if not folder:
-            raise Stop(f"git cannot check out the commit {commit[:10]} of version {version.version}")
+            raise UserError(f"git cannot check out the commit {commit[:10]} of version {version.version}")
         apply_patch(client, run, folder)
         (folder / LOCK).write_text(lock)
-        make(folder, lock)
-        made = compare(lock, folder, run, section.tolerance)
-    made |= {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": origin.processor()}
-    with told():
+        run_pipeline(folder, lock)
+        made = compare_results(lock, folder, run, section.tolerance)
+    made |= {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": provenance.processor_name()}
+    with store_errors():
         client.set_model_version_tag(version.name, version.version, versions.VERDICT, json.dumps(made))
     print(f"version {version.version}: {made['verdict']}; {made['said']}")
-    for difference in machines(show.artifact(client, run, f"{runs.FOLDER}/machine.json")):
+    for difference in machine_differences(artifacts.read_json(client, run, f"{runs.FOLDER}/machine.json")):
         print(f"  {difference}")
     return made["verdict"] != "not reproduced"
 
 
 def apply_patch(client: MlflowClient, run: Run, folder: Path) -> None:
     """What differed from the commit when the run was made, if anything did. Raises Stop."""
-    if run.data.tags.get(origin.DIRTY) != "true":
+    if run.data.tags.get(provenance.DIRTY) != "true":
         return
-    if not (patch := show.data(client, run, f"{runs.FOLDER}/{runs.PATCH}")):
-        raise Stop("the run was made with uncommitted changes, and its patch is gone")
+    if not (patch := artifacts.read_bytes(client, run, f"{runs.FOLDER}/{runs.PATCH}")):
+        raise UserError("the run was made with uncommitted changes, and its patch is gone")
     done = subprocess.run(["git", "apply", "-"], cwd=folder, input=patch, capture_output=True)
     if done.returncode:
         why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1]
-        raise Stop(f"the run's patch does not apply to its commit: {why}")
+        raise UserError(f"the run's patch does not apply to its commit: {why}")
 
 
 def require_files(version: ModelVersion, lock: str) -> None:
@@ -74,12 +74,12 @@ def require_files(version: ModelVersion, lock: str) -> None:
     made = outs(lock)
     with tempfile.TemporaryDirectory(prefix="version-") as folder:
         files = list(gate.download(version, Path(folder)).glob("artifacts/models/*"))
-        other = [file.name for file in files if made.get(f"models/{file.name}") != key.md5(file)]
+        other = [file.name for file in files if made.get(f"models/{file.name}") != hashes.md5(file)]
     if other or not files:
-        raise Stop(f"version {version.version} holds other files than its run made: {', '.join(other) or 'none'}")
+        raise UserError(f"version {version.version} holds other files than its run made: {', '.join(other) or 'none'}")
 
 
-def make(folder: Path, lock: str) -> None:
+def run_pipeline(folder: Path, lock: str) -> None:
     """Run all stages up to evaluate, nothing of it from DVC's cache but the posts, if it has them. Raises Stop."""
     dvc = [sys.executable, "-m", "dvc"]
     env = {name: value for name, value in os.environ.items() if name not in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME")}
@@ -89,14 +89,14 @@ def make(folder: Path, lock: str) -> None:
     }
     subprocess.run([*dvc, "checkout", "--quiet", "data/raw"], cwd=folder, env=env, capture_output=True)
     again = [*dvc, "repro", "--force", "--no-run-cache"]
-    if not (folder / "data/raw/posts.parquet").exists():
+    if not (folder / "data/raw/examples.parquet").exists():
         edit(folder / "params.yaml", source_from_here)
-        say([*again, "fetch"], folder, env)
+        run_and_print([*again, "fetch"], folder, env)
         if outs((folder / LOCK).read_text()).get("data/raw") != outs(lock)["data/raw"]:
-            raise Stop("the source's posts are no longer those that it was made of, nor has DVC's cache those")
+            raise UserError("the source's posts are no longer those that it was made of, nor has DVC's cache those")
     # The posts are the ones, by their digest, wherever they came from.
     edit(folder / "dvc.yaml", without_fetch)
-    say([*again, "evaluate"], folder, env)
+    run_and_print([*again, "evaluate"], folder, env)
 
 
 def edit(path: Path, change: Callable[[Any], None]) -> None:
@@ -108,7 +108,7 @@ def edit(path: Path, change: Callable[[Any], None]) -> None:
 
 def source_from_here(params: Any) -> None:
     """A path that is relative to the repository is none in its copy."""
-    source = stage.root() / params["fetch"]["source"]
+    source = cli.repository_root() / params["fetch"]["source"]
     if source.exists():
         params["fetch"]["source"] = str(source.resolve())
 
@@ -118,7 +118,7 @@ def without_fetch(pipeline: Any) -> None:
         pipeline["stages"].pop(name, None)
 
 
-def say(command: list[str], folder: Path, env: dict[str, str]) -> None:
+def run_and_print(command: list[str], folder: Path, env: dict[str, str]) -> None:
     """Run it, and print what the stages say, without what DVC says. Raises Stop when it fails."""
     said = []
     with subprocess.Popen(
@@ -130,16 +130,18 @@ def say(command: list[str], folder: Path, env: dict[str, str]) -> None:
                 print(f"  {line}", end="")
     if process.returncode:
         errors = [line for line in said if line.startswith("error:")] or [line for line in said if line][-1:]
-        raise Stop(f"it cannot be made again: {' '.join(errors).removeprefix('error: ')}")
+        raise UserError(f"it cannot be made again: {' '.join(errors).removeprefix('error: ')}")
 
 
-def compare(lock: str, folder: Path, run: Run, tolerance: float) -> dict[str, Any]:
+def compare_results(lock: str, folder: Path, run: Run, tolerance: float) -> dict[str, Any]:
     """The verdict: the same bytes, or figures within the tolerance, or neither."""
     before, after = outs(lock), outs((folder / LOCK).read_text())
-    differ = sorted(path for path in (*key.MADE, WEIGHTS) if path not in before or before[path] != after.get(path))
+    differ = sorted(
+        path for path in (*hashes.RESULT_FILES, WEIGHTS) if path not in before or before[path] != after.get(path)
+    )
     if not differ:
-        return {"verdict": "identical", "said": f"all bytes of {WEIGHTS}, {key.MODEL} and the rest are the same"}
-    figures = json.loads((folder / key.METRICS).read_text())["classifier"]
+        return {"verdict": "identical", "said": f"all bytes of {WEIGHTS}, {hashes.MODEL} and the rest are the same"}
+    figures = json.loads((folder / hashes.METRICS).read_text())["classifier"]
     off = {name: abs(figures[name] - run.data.metrics[f"test_{name}"]) for name in FIGURES}
     said = ", ".join(f"{name} {figures[name]:.4f}, off by {off[name]:.4f}" for name in FIGURES)
     is_near = max(off.values()) <= tolerance
@@ -152,14 +154,14 @@ def compare(lock: str, folder: Path, run: Run, tolerance: float) -> dict[str, An
 def outs(lock: str) -> dict[str, str]:
     """The md5 of what the stages of a `dvc.lock` made, by path."""
     stages = YAML(typ="safe").load(lock)["stages"]
-    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    return {out["path"]: out["md5"] for cli in stages.values() for out in cli.get("outs", [])}
 
 
-def machines(then: dict[str, Any] | None) -> list[str]:
+def machine_differences(then: dict[str, Any] | None) -> list[str]:
     """How this machine differs from the one that trained it, in lines."""
     if not then:
         return ["the machine that trained it is not known"]
-    now = origin.machine()
+    now = provenance.describe_machine()
     told = ("processor", "cores", "python")
     lines = [f"{name} now {now[name]}, then {then[name]}" for name in told if now[name] != then[name]]
     names = ("tensorflow", "keras", "numpy", "scikit-learn", "tokenizers", "onnxruntime", "onnx")

@@ -11,10 +11,10 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from pipeline.lineage import origin, runs, store
-from pipeline.lineage.show import artifact, digests
-from pipeline.lineage.store import told
-from pipeline.stage import Stop
+from pipeline.cli import UserError
+from pipeline.tracking import provenance, runs, store
+from pipeline.tracking.artifacts import dataset_digests, read_json
+from pipeline.tracking.store import store_errors
 
 CHAMPION = "champion"
 VERDICT = "reproduction"  # what `reproduce` found
@@ -26,24 +26,26 @@ ABOUT = "Versions are made, promoted and taken back by `python -m pipeline.regis
 
 def register(client: MlflowClient, model: str, run: Run) -> tuple[ModelVersion, bool]:
     """The version of the run's result, and whether it was made just now. Raises Stop and StoreError."""
-    name, digest = run.info.run_name, run.data.tags.get(runs.DIGEST)
+    name, digest = run.info.run_name, run.data.tags.get(runs.RESULT_HASH)
     if run.data.tags.get(runs.STATE) != "complete" or not digest:
-        raise Stop(f"{name} is no finished run of a result that was evaluated; `dvc repro` makes one")
-    with told():
+        raise UserError(f"{name} is no finished run of a result that was evaluated; `dvc repro` makes one")
+    with store_errors():
         logged = runs.logged_models(client, run)
         if not logged or not client.list_logged_model_artifacts(logged[0].model_id):
-            raise Stop(f"the files of the model of {name} are gone; delete the run, and `dvc repro` there logs it anew")
+            raise UserError(
+                f"the files of the model of {name} are gone; delete the run, and `dvc repro` there logs it anew"
+            )
     from pipeline.report import card  # here, as it takes a second that no other command need wait
 
-    with store.locked("registry"):
-        if there := of_result(client, model, digest):
+    with store.lock("registry"):
+        if there := versions_of_result(client, model, digest):
             return there[0], False
-        tags = lineage(run)
-        split, figures = (artifact(client, run, name) for name in ("split.json", "metrics.json"))
+        tags = version_tags(run)
+        split, figures = (read_json(client, run, name) for name in ("split.json", "metrics.json"))
         if not (split and figures):
-            raise Stop(f"{name} has lost its reports; delete the run, and `dvc repro` there logs it anew")
-        text = card.write(model, run.data.params, run.data.tags | tags, split, figures)
-        with told():
+            raise UserError(f"{name} has lost its reports; delete the run, and `dvc repro` there logs it anew")
+        text = card.render_card(model, run.data.params, run.data.tags | tags, split, figures)
+        with store_errors():
             try:
                 client.create_registered_model(model, description=ABOUT)
             except MlflowException as error:
@@ -54,82 +56,82 @@ def register(client: MlflowClient, model: str, run: Run) -> tuple[ModelVersion, 
                 model, source, run.info.run_id, tags, description=text, await_creation_for=0, model_id=id
             )
             # A process of another machine can have made one at the same moment. The first one stays.
-            first = of_result(client, model, digest)[0]
+            first = versions_of_result(client, model, digest)[0]
             if first.version != made.version:
                 client.delete_model_version(model, made.version)
     return first, first.version == made.version
 
 
-def lineage(run: Run) -> dict[str, str]:
+def version_tags(run: Run) -> dict[str, str]:
     """Where a version comes from and how good it is, as its tags."""
-    tags = {name: run.data.tags[name] for name in (runs.DIGEST, runs.KEY, "corpus", "corpus.digest")}
-    tags |= commit(run.data.tags)
-    tags |= {f"data.{name}": digest for name, digest in digests(run).items()}
+    tags = {name: run.data.tags[name] for name in (runs.RESULT_HASH, runs.INPUTS_HASH, "corpus", "corpus.digest")}
+    tags |= commit_tags(run.data.tags)
+    tags |= {f"data.{name}": digest for name, digest in dataset_digests(run).items()}
     return tags | {name: f"{run.data.metrics[name]:g}" for name in FIGURES if name in run.data.metrics}
 
 
-def commit(tags: Mapping[str, str]) -> dict[str, str]:
+def commit_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """The commit, and whether what ran differed from it; empty where git knew of none."""
-    if origin.COMMIT not in tags:
+    if provenance.COMMIT not in tags:
         return {}
-    return {"git.commit": tags[origin.COMMIT], origin.DIRTY: tags.get(origin.DIRTY, "false")}
+    return {"git.commit": tags[provenance.COMMIT], provenance.DIRTY: tags.get(provenance.DIRTY, "false")}
 
 
-def of_result(client: MlflowClient, model: str, digest: str) -> list[ModelVersion]:
+def versions_of_result(client: MlflowClient, model: str, digest: str) -> list[ModelVersion]:
     """Oldest first. Raises StoreError."""
-    return [version for version in all_of(client, model) if version.tags.get(runs.DIGEST) == digest]
+    return [version for version in all_versions(client, model) if version.tags.get(runs.RESULT_HASH) == digest]
 
 
-def all_of(client: MlflowClient, model: str) -> list[ModelVersion]:
+def all_versions(client: MlflowClient, model: str) -> list[ModelVersion]:
     """Oldest first. Raises StoreError."""
-    with told():
+    with store_errors():
         return sorted(client.search_model_versions(f"name = '{model}'"), key=lambda version: int(version.version))
 
 
 def require_alias(name: str) -> None:
     """Raises Stop for what MLflow takes for no alias."""
     if not ALIAS.fullmatch(name):
-        raise Stop(f"{name!r} is no alias: letters, digits, _ and -, neither `latest` nor like `v1`")
+        raise UserError(f"{name!r} is no alias: letters, digits, _ and -, neither `latest` nor like `v1`")
 
 
-def find(client: MlflowClient, model: str, which: str) -> ModelVersion:
+def find_version(client: MlflowClient, model: str, which: str) -> ModelVersion:
     """A version by its number or alias. Raises Stop where there is none, and StoreError."""
     which = which.removeprefix("@")
     if not NUMBER.fullmatch(which):
         require_alias(which)
     ask = client.get_model_version if NUMBER.fullmatch(which) else client.get_model_version_by_alias
-    if version := store.found(lambda: ask(model, which)):
+    if version := store.get_or_none(lambda: ask(model, which)):
         return version
-    numbers = ", ".join(str(version.version) for version in all_of(client, model)) or "none"
+    numbers = ", ".join(str(version.version) for version in all_versions(client, model)) or "none"
     what = f"version {which}" if NUMBER.fullmatch(which) else f"version with the alias {which}"
-    raise Stop(f"{model} has no {what}; versions there are: {numbers}")
+    raise UserError(f"{model} has no {what}; versions there are: {numbers}")
 
 
-def run_of(client: MlflowClient, version: ModelVersion) -> Run:
+def run_of_version(client: MlflowClient, version: ModelVersion) -> Run:
     """Raises Stop where it is gone, and StoreError."""
-    if run := store.found(lambda: client.get_run(version.run_id or "")):
+    if run := store.get_or_none(lambda: client.get_run(version.run_id or "")):
         return run
-    raise Stop(f"the run of version {version.version} is gone, and with it where the version comes from")
+    raise UserError(f"the run of version {version.version} is gone, and with it where the version comes from")
 
 
-def aliases(client: MlflowClient, model: str) -> dict[str, str]:
+def read_aliases(client: MlflowClient, model: str) -> dict[str, str]:
     """The number of the version that has each alias. Raises StoreError."""
-    there = store.found(lambda: client.get_registered_model(model))
+    there = store.get_or_none(lambda: client.get_registered_model(model))
     return {alias: str(number) for alias, number in there.aliases.items()} if there else {}
 
 
-def table(client: MlflowClient, model: str) -> list[dict[str, Any]]:
+def versions_table(client: MlflowClient, model: str) -> list[dict[str, Any]]:
     """A row per version, for people and programs. Raises StoreError."""
-    found, held = all_of(client, model), aliases(client, model)
+    found, held = all_versions(client, model), read_aliases(client, model)
     return [
         {
             "version": str(version.version),
             "aliases": sorted(alias for alias, number in held.items() if number == str(version.version)),
             "run": version.run_id,
-            "result": version.tags.get(runs.DIGEST),
+            "result": version.tags.get(runs.RESULT_HASH),
             "corpus": version.tags.get("corpus"),
             "commit": version.tags.get("git.commit"),
-            "dirty": version.tags.get(origin.DIRTY) == "true",
+            "dirty": version.tags.get(provenance.DIRTY) == "true",
             "figures": {name: float(version.tags[name]) for name in FIGURES if name in version.tags},
             "reproduction": json.loads(version.tags[VERDICT]) if VERDICT in version.tags else None,
             "registered": datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
@@ -138,7 +140,7 @@ def table(client: MlflowClient, model: str) -> list[dict[str, Any]]:
     ]
 
 
-def show(model: str, table: list[dict[str, Any]]) -> None:
+def print_versions(model: str, table: list[dict[str, Any]]) -> None:
     if not table:
         print(f"{model} has no version yet; `python -m pipeline.registry register` makes one of the workspace's result")
         return

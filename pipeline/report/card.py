@@ -9,7 +9,7 @@ LABELS = 20  # that have a row of their own
 LABEL = 60  # characters of a label's name
 
 
-def write(
+def render_card(
     model: str,
     params: Mapping[str, str],
     tags: Mapping[str, str],
@@ -24,7 +24,7 @@ def write(
     network = f"{params['train.cell'].upper()} of {params['train.units']} units"
     if params["train.bidirectional"] == "True":
         network += " in each direction"
-    wide = ", its answer averaged with a linear model's" if params["train.wide"] == "True" else ""
+    wide = ", its answer averaged with a linear model's" if params["train.ensemble_with_baseline"] == "True" else ""
     by_label = figures.get("labels", [])
     if len(by_label) > LABELS:
         by_label = sorted(by_label, key=lambda row: row["f1"])[:LABELS]
@@ -41,7 +41,7 @@ def write(
         f"to learn from, {posts['validation']:,} to choose by, {posts['test']:,} to test on ({split['test']}); "
         f"{sum(split['duplicates_dropped'].values()):,} duplicates and near copies were dropped.",
         "## Training",
-        f"{network} on tokens (`{params['vectorize.tokenizer']}`, the first {params['vectorize.max_tokens']} of a "
+        f"{network} on tokens (`{params['vectorize.tokenizer']}`, the first {params['vectorize.max_length']} of a "
         f"text){wide}. Seed {params['train.seed']}.",
         "## Figures",
         f"On the {figures['posts']:,} test posts, which nothing was chosen by"
@@ -51,7 +51,7 @@ def write(
         "## Limits",
         *(["- **The corpus is a sample for trying out; these figures say nothing of real posts.**"] if corpus["sample"]
           else []),
-        f"- The network reads the first {params['vectorize.max_tokens']} tokens of a text.",
+        f"- The network reads the first {params['vectorize.max_length']} tokens of a text.",
         "- Texts of other sites, times or languages were not tested.",
         "## How to make it again",
         f"`python -m pipeline.registry reproduce`: from commit `{commit}`{dirty}.",

@@ -17,7 +17,7 @@ DARK = "#111111"  # on a light ground, also where a page is dark
 COLORS = {"classifier": "C0", "network": "C2", "baseline": "C1"}
 
 
-def confusion(matrix: np.ndarray, labels: Sequence[str], title: str, path: Path) -> None:
+def plot_confusion_matrix(matrix: np.ndarray, labels: Sequence[str], title: str, path: Path) -> None:
     """Draw a confusion matrix: `matrix[i, j]` is how many posts of label i were taken for label j.
 
     The darker, the larger a share of label i's posts.
@@ -31,7 +31,7 @@ def confusion(matrix: np.ndarray, labels: Sequence[str], title: str, path: Path)
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     squares = np.stack([columns, rows], axis=1)[:, None] + corners
     axes.add_collection(PolyCollection(list(squares), array=rates[rows, columns], cmap="Blues", clim=(0, 1)))
-    axes.set(xticks=middles, yticks=middles, xlabel="predicted", ylabel="actual", title=title)
+    axes.set(xticks=middles, yticks=middles, xlabel="y_pred", ylabel="y_true", title=title)
     axes.set(xlim=(0, len(labels)), ylim=(len(labels), 0))
     axes.set_xticklabels(map(short, labels), rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticklabels(map(short, labels))
@@ -44,7 +44,9 @@ def confusion(matrix: np.ndarray, labels: Sequence[str], title: str, path: Path)
     save(figure, path)
 
 
-def precision_recall(curves: Mapping[str, Sequence[Mapping[str, float]]], average: Mapping[str, float], path: Path):
+def plot_precision_recall(
+    curves: Mapping[str, Sequence[Mapping[str, float]]], average: Mapping[str, float], path: Path
+):
     """Draw a curve per label, with its average precision; of many labels those with the lowest stand out."""
     figure, axes = blank(6, 4.8)
     worst = sorted(curves, key=lambda label: average[label])[:CURVES]
@@ -61,7 +63,9 @@ def precision_recall(curves: Mapping[str, Sequence[Mapping[str, float]]], averag
     save(figure, path)
 
 
-def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], errors: Mapping[str, float], path: Path) -> None:
+def plot_reliability(
+    bins: Mapping[str, Sequence[Mapping[str, float]]], errors: Mapping[str, float], path: Path
+) -> None:
     """Draw how often each model is right by how sure it is, and below, of how many posts it is how sure.
 
     `bins` are those of the classifier before and after scaling, and of the baseline; `errors` their calibration errors.
@@ -85,7 +89,7 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], errors: Mappi
     save(figure, path)
 
 
-def coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+def plot_coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
     """Draw how often each model is right on the posts that it is surest of, by their share."""
     figure, axes = blank(6, 4)
     for name, rows in curves.items():
@@ -101,7 +105,7 @@ def coverage(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) ->
     save(figure, path)
 
 
-def slices(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot_slices(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the accuracy on each slice, with its interval, beside the baseline's."""
     figure, axes = blank(7, 1.4 + 0.34 * len(rows))
     places = np.arange(len(rows))[::-1]
@@ -123,7 +127,7 @@ def slices(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     save(figure, path)
 
 
-def agreement(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot_agreement(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw of each label how many posts the network alone gets right, how many the baseline alone, and neither."""
     shown = sorted(rows, key=lambda row: row["both"] / max(row["posts"], 1))[:MOST]
     figure, axes = blank(7, 1.4 + 0.4 * len(shown))

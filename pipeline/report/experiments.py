@@ -14,12 +14,12 @@ import json
 from pathlib import Path
 from statistics import median
 
-from pipeline import params, stage
-from pipeline.lineage import store
-from pipeline.lineage.store import StoreError, told
+from pipeline import cli, params
+from pipeline.cli import UserError
 from pipeline.report import plots
-from pipeline.report.summary import read
-from pipeline.stage import Stop
+from pipeline.report.summary import read_revision
+from pipeline.tracking import store
+from pipeline.tracking.store import StoreError, store_errors
 
 PICTURE = Path("reports/experiments.png")
 COLUMNS = ["experiment", "parameters", "seconds/epoch", "best epoch", "accuracy", "log loss"]
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.report.experiments", description="Compare experiments.")
     parser.add_argument("experiment", nargs="+", help="its name, as `dvc exp list` shows it")
     names = parser.parse_args().experiment
-    trained = {name: json.loads(read("reports/train.json", name)) for name in names}
+    trained = {name: json.loads(read_revision("reports/train.json", name)) for name in names}
     seconds = {name: epoch_seconds(name) for name in names}
 
     print("".join(f"{column:>15}" for column in COLUMNS))
@@ -41,10 +41,10 @@ def main() -> None:
 
     curves: dict[str, list[float]] = {}
     for name in names:
-        rows = list(csv.DictReader(io.StringIO(read("reports/gradients.csv", name))))
+        rows = list(csv.DictReader(io.StringIO(read_revision("reports/gradients.csv", name))))
         curves |= {f"{name}, {when} training": [float(row[when]) for row in rows] for when in ("before", "after")}
     PICTURE.parent.mkdir(exist_ok=True)
-    plots.gradients(curves, "Gradient that reaches each step", PICTURE)
+    plots.plot_gradients(curves, "Gradient that reaches each step", PICTURE)
     print(f"\n{PICTURE} shows the gradient that reaches each step of a post, before and after training.")
 
 
@@ -52,15 +52,15 @@ def epoch_seconds(experiment: str) -> float | None:
     """The median over the epochs of the newest run of this experiment; None where MLflow knows of none."""
     try:
         client, id = store.connect(params.load().track.experiment)
-        with told():
+        with store_errors():
             runs = client.search_runs([id], f"tags.`dvc.experiment` = '{experiment}'", order_by=["start_time DESC"])
             history = [client.get_metric_history(run.info.run_id, "epoch_seconds") for run in runs]
     except StoreError as error:
-        raise Stop(
+        raise UserError(
             f"MLflow could not be asked ({error}); see to the store (MLFLOW_TRACKING_URI, or mlflow.db)"
         ) from None
     return next((median(metric.value for metric in epochs) for epochs in history if epochs), None)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    cli.run(main)

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.report.card import NAMES
-from pipeline.report.summary import verdict
+from pipeline.report.summary import describe_mcnemar
 
 HERE = Path(__file__).parent
 PICTURES = {
@@ -30,7 +30,7 @@ TEXT = 1500  # characters of a post
 LARGEST = 4_500_000  # bytes of the page, about; pictures come first, and posts as there is room left
 
 
-def write(
+def write_page(
     path: Path,
     lineage: Sequence[tuple[str, str]],
     parameters: Sequence[tuple[str, str]],
@@ -42,7 +42,7 @@ def write(
     `lineage` and `parameters` are names and values. `champion` has a `name` and its `figures`, None where there is no
     other; `standing` is a sentence on how the result stands to it.
     """
-    split, figures, trained, posts = (read(name) for name in ("split", "metrics", "train", "posts"))
+    split, figures, trained, posts = (read_report(name) for name in ("split", "metrics", "train", "posts"))
     # Whatever a post or a label says, it is text: all that is put into the page is escaped.
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -52,17 +52,17 @@ def write(
     rows = shown(posts["posts"], LARGEST - sum(len(drawn) for drawn in pictures.values()))
     page = environment.get_template("page.html").render(
         split=split, figures=figures, trained=trained, names={name: NAMES[name] for name in NAMES if name in figures},
-        verdict=verdict(figures["mcnemar"]), champion=champion, standing=standing,
+        describe_mcnemar=describe_mcnemar(figures["mcnemar"]), champion=champion, standing=standing,
         lineage=lineage, parameters=parameters,
         labels=[row["label"] for row in figures["labels"]],
-        rows=rows, mistakes=posts["mistakes"], shown=sum(row["actual"] != row["predicted"] for row in rows),
+        rows=rows, mistakes=posts["mistakes"], shown=sum(row["y_true"] != row["y_pred"] for row in rows),
         alike=posts["alike"], cut=TEXT, figure=figure, pictures=pictures,
         script=Markup(script), digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
     path.write_text(page, encoding="utf-8")
 
 
-def read(name: str) -> Any:
+def read_report(name: str) -> Any:
     return json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
@@ -75,11 +75,11 @@ def predictions() -> list[dict[str, str]]:
 def shown(posts: Sequence[Mapping[str, Any]], room: int) -> list[dict[str, Any]]:
     """The posts that have room in so many bytes, with their text in pieces; the last of the mistakes make way first."""
     kept = {}
-    for place, post in sorted(enumerate(posts), key=lambda each: each[1]["actual"] != each[1]["predicted"]):
+    for place, post in sorted(enumerate(posts), key=lambda each: each[1]["y_true"] != each[1]["y_pred"]):
         parts = list(pieces(post["text"][:TEXT], post["words"]))
         # `<` takes four characters in HTML, a word that is marked some fifty; a label's name stands there four times.
         room -= sum(len(Markup.escape(text).encode()) + 50 for text, _ in parts)
-        room -= 500 + 2 * len((post["actual"] + post["predicted"]).encode())
+        room -= 500 + 2 * len((post["y_true"] + post["y_pred"]).encode())
         if room < 0:
             break
         kept[place] = {**post, "pieces": parts, "is_cut": len(post["text"]) > TEXT}

@@ -41,7 +41,7 @@ def short(label: str) -> str:
     return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
 
 
-def history(rows: Sequence[Mapping[str, float]], kept: int, path: Path) -> None:
+def plot_history(rows: Sequence[Mapping[str, float]], kept: int, path: Path) -> None:
     """Draw log loss and accuracy by epoch, on training and validation posts; `kept` is the epoch whose weights stay."""
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     epochs = [int(row["epoch"]) for row in rows]
@@ -57,7 +57,7 @@ def history(rows: Sequence[Mapping[str, float]], kept: int, path: Path) -> None:
     save(figure, path)
 
 
-def gradients(curves: Mapping[str, Sequence[float] | np.ndarray], title: str, path: Path) -> None:
+def plot_gradients(curves: Mapping[str, Sequence[float] | np.ndarray], title: str, path: Path) -> None:
     """Draw each curve, a gradient's norm `[steps]` counted back from a post's last token, on a logarithmic scale.
 
     Curves come in pairs of one colour: before training (dotted), and after.

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import params
+from pipeline.cli import UserError
 from pipeline.corpus import sources
-from pipeline.corpus.sources import Source, fingerprint, locate, members
-from pipeline.stage import Stop
+from pipeline.corpus.sources import Source, read_examples, resolve_source, source_fingerprint
 
 Pack = Callable[[str, Mapping[str, bytes]], Path]
 
@@ -33,7 +33,7 @@ def source_of(path: Path) -> Source:
 
 
 def read(path: Path) -> dict[str, bytes]:
-    posts = list(members(source_of(path)))
+    posts = list(read_examples(source_of(path)))
     assert len(dict(posts)) == len(posts)
     return dict(posts)
 
@@ -80,7 +80,7 @@ def test_what_is_no_post_is_left_out(pack: Pack, name: str) -> None:
 
 
 def test_a_folder_is_read_in_the_order_of_its_paths(pack: Pack) -> None:
-    assert [path for path, _ in members(source_of(pack("corpus", POSTS)))] == sorted(POSTS)
+    assert [path for path, _ in read_examples(source_of(pack("corpus", POSTS)))] == sorted(POSTS)
 
 
 @pytest.mark.parametrize("name", ["corpus.tar", "corpus.tar.gz", "corpus.zip"])
@@ -131,19 +131,21 @@ def test_a_post_beyond_the_bound_is_refused(pack: Pack, name: str) -> None:
     assert read(pack(f"largest-{name}", largest)) == largest
 
     larger = {**POSTS, "train/java/1.txt": b"x" * (sources.MAX_POST_BYTES + 1)}
-    with pytest.raises(Stop, match=r"train/java/1\.txt is larger than 1,048,576 bytes, which is no post; remove it"):
+    with pytest.raises(
+        UserError, match=r"train/java/1\.txt is larger than 1,048,576 bytes, which is no post; remove it"
+    ):
         read(pack(name, larger))
 
 
 @pytest.mark.parametrize("name", PACKINGS)
 def test_a_corpus_without_train_is_refused(pack: Pack, name: str) -> None:
-    with pytest.raises(Stop, match="has no post in train/"):
+    with pytest.raises(UserError, match="has no post in train/"):
         read(pack(name, {path: text for path, text in POSTS.items() if path.startswith("test/")}))
 
 
 @pytest.mark.parametrize("name", PACKINGS)
 def test_a_corpus_without_posts_is_refused(pack: Pack, name: str) -> None:
-    with pytest.raises(Stop, match=r"has no post laid out as train/<label>/<name>\.txt"):
+    with pytest.raises(UserError, match=r"has no post laid out as train/<label>/<name>\.txt"):
         read(pack(name, {"java/0.txt": b"text", "README.md": b"text"}))
 
 
@@ -151,7 +153,7 @@ def test_a_corpus_without_posts_is_refused(pack: Pack, name: str) -> None:
 def test_a_test_folder_without_posts_is_refused(pack: Pack, name: str) -> None:
     only_train = {path: text for path, text in POSTS.items() if path.startswith("train/")}
 
-    with pytest.raises(Stop, match="has no post in test/; fill it, or leave test/ out to have one made"):
+    with pytest.raises(UserError, match="has no post in test/; fill it, or leave test/ out to have one made"):
         read(pack(name, {**only_train, "test/java/.gitkeep": b""}))
 
 
@@ -164,7 +166,7 @@ def test_a_corpus_may_have_no_test_folder(pack: Pack, name: str) -> None:
 
 @pytest.mark.parametrize("path", ["train/a\tb/0.txt", "train/a\nb/0.txt", "train/java/\udcff.txt"])
 def test_a_name_that_cannot_be_printed_is_refused(pack: Pack, path: str) -> None:
-    with pytest.raises(Stop, match="holds a character that cannot be printed; rename it"):
+    with pytest.raises(UserError, match="holds a character that cannot be printed; rename it"):
         read(pack("corpus.tar.gz", {**POSTS, path: b"text"}))
 
 
@@ -183,7 +185,7 @@ def test_an_archive_cut_short_anywhere_is_refused(pack: Pack, tmp_path: Path, na
     # 101 has no divisor in common with tar's blocks of 512: cuts fall between members, into headers and into texts.
     for length in [*range(0, end, 101), *range(0, end, 512), end - 1]:
         cut.write_bytes(whole[:length])
-        with pytest.raises(Stop, match=r"^cut is not a whole .*; get it again$"):
+        with pytest.raises(UserError, match=r"^cut is not a whole .*; get it again$"):
             read(cut)
 
 
@@ -193,7 +195,7 @@ def test_a_damaged_archive_is_refused(pack: Pack) -> None:
     stored[stored.index(b"abcdefgh")] ^= 1  # one bit of one text: only the checksum at the end can tell
     packed.write_bytes(stored)
 
-    with pytest.raises(Stop, match=r"not a whole .*CRC"):
+    with pytest.raises(UserError, match=r"not a whole .*CRC"):
         read(packed)
 
 
@@ -202,7 +204,7 @@ def test_a_tar_with_a_broken_header_in_its_middle_is_refused(pack: Pack) -> None
     broken = packed.read_bytes().replace(b"train/python/0.txt", b"train/python/1.txt")
     packed.write_bytes(broken)
 
-    with pytest.raises(Stop, match=r"not a whole .*bad checksum"):
+    with pytest.raises(UserError, match=r"not a whole .*bad checksum"):
         read(packed)
 
 
@@ -213,7 +215,7 @@ def test_a_tar_with_a_broken_header_in_its_middle_is_refused(pack: Pack) -> None
 def test_another_file_under_an_archives_name_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
 
-    with pytest.raises(Stop, match=rf"^{name} is not a whole \.tar\.gz or \.zip archive"):
+    with pytest.raises(UserError, match=rf"^{name} is not a whole \.tar\.gz or \.zip archive"):
         read(tmp_path / name)
 
 
@@ -225,7 +227,7 @@ def test_an_encrypted_post_is_refused(pack: Pack) -> None:
     content[content.index(b"PK\x01\x02") + 8] |= 1
     packed.write_bytes(content)
 
-    with pytest.raises(Stop, match=r"is not a whole, readable .*encrypted"):
+    with pytest.raises(UserError, match=r"is not a whole, readable .*encrypted"):
         read(packed)
 
 
@@ -236,7 +238,7 @@ def test_a_post_of_an_unknown_compression_is_refused(pack: Pack) -> None:
     content[content.index(b"PK\x01\x02") + 10] = 99
     packed.write_bytes(content)
 
-    with pytest.raises(Stop, match=r"^corpus\.zip is not a whole, readable \.zip archive"):
+    with pytest.raises(UserError, match=r"^corpus\.zip is not a whole, readable \.zip archive"):
         read(packed)
 
 
@@ -244,7 +246,7 @@ def test_a_post_of_an_unknown_compression_is_refused(pack: Pack) -> None:
 
 
 def located(base: Path, source: str, digest: str | None = None) -> Source:
-    return locate(params.Fetch(source=source, digest=digest, sample_posts=80, sample_seed=1), base)
+    return resolve_source(params.Fetch(source=source, digest=digest, sample_posts=80, sample_seed=1), base)
 
 
 def test_a_path_is_taken_from_the_base(pack: Pack, tmp_path: Path) -> None:
@@ -257,7 +259,7 @@ def test_a_path_is_taken_from_the_base(pack: Pack, tmp_path: Path) -> None:
 
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Stop, match=r"fetch\.source is 'nowhere\.zip', but there is no such path; give sample, "):
+    with pytest.raises(UserError, match=r"fetch\.source is 'nowhere\.zip', but there is no such path; give sample, "):
         located(tmp_path, "nowhere.zip")
 
 
@@ -274,29 +276,29 @@ def test_a_known_corpus_must_have_its_digest_unless_told_otherwise(tmp_path: Pat
 @pytest.mark.parametrize("name", PACKINGS)
 @pytest.mark.parametrize("change", [{"train/java/0.txt": b"other"}, {"train/java/1.txt": b"import java;"}])
 def test_a_change_of_content_changes_the_fingerprint(pack: Pack, name: str, change: dict[str, bytes]) -> None:
-    before = fingerprint(source_of(pack(name, POSTS)))
-    after = fingerprint(source_of(pack(name, {**POSTS, **change})))
+    before = source_fingerprint(source_of(pack(name, POSTS)))
+    after = source_fingerprint(source_of(pack(name, {**POSTS, **change})))
 
     assert before != after
 
 
 def test_a_renamed_post_changes_a_folders_fingerprint(pack: Pack) -> None:
     folder = pack("corpus", POSTS)
-    before = fingerprint(source_of(folder))
+    before = source_fingerprint(source_of(folder))
 
     (folder / "train/java/0.txt").rename(folder / "train/java/1.txt")
 
-    assert fingerprint(source_of(folder)) != before
+    assert source_fingerprint(source_of(folder)) != before
 
 
 @pytest.mark.parametrize("name", PACKINGS)
 def test_equal_content_has_an_equal_fingerprint_in_another_place(pack: Pack, tmp_path: Path, name: str) -> None:
     one = pack(name, POSTS)
-    before = fingerprint(source_of(one))
+    before = source_fingerprint(source_of(one))
 
     moved = one.rename(tmp_path / f"moved-{name}")
 
-    assert fingerprint(source_of(moved)) == before
+    assert source_fingerprint(source_of(moved)) == before
     assert str(tmp_path) not in str(before)
 
 
@@ -304,7 +306,7 @@ def test_a_url_is_not_asked_for_its_fingerprint(serve: Callable, tmp_path: Path)
     asked = []
     url = serve(lambda request: asked.append(request.path))
 
-    assert fingerprint(located(tmp_path, url)) == {"kind": "url"}
+    assert source_fingerprint(located(tmp_path, url)) == {"kind": "url"}
 
     assert not asked
 
@@ -326,7 +328,7 @@ def test_files_that_are_no_posts_are_counted_and_one_is_named(
     for name in ("corpus", "corpus.tar.gz", "corpus.zip"):
         pack(name, POSTS | others | unseen)
 
-        assert dict(members(located(tmp_path, name))) == POSTS
+        assert dict(read_examples(located(tmp_path, name))) == POSTS
 
         said = capsys.readouterr().out
         assert "passed over 3 files" in said
@@ -334,5 +336,5 @@ def test_files_that_are_no_posts_are_counted_and_one_is_named(
 
 
 def test_what_is_no_url_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Stop, match="which is no URL"):
+    with pytest.raises(UserError, match="which is no URL"):
         located(tmp_path, "http://[bad")

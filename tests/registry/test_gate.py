@@ -11,14 +11,14 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from pipeline.params import Registry
+from pipeline.params.registry import Registry
 from pipeline.registry import gate
-from pipeline.registry.gate import Answers, TestPosts, Verdict
+from pipeline.registry.gate import Predictions, TestSet, Verdict
 
 SECTION = Registry(model="fruits", level=0.05, margin=0.0, class_margin=0.02, latency=50.0, size=200.0, tolerance=0.005)
 # 300 posts, a hundred of each label.
 ACTUAL = np.repeat([0, 1, 2], 100)
-POSTS = TestPosts([str(n) for n in range(300)], ["a", "b", "c"], ACTUAL, "0" * 32)
+POSTS = TestSet([str(n) for n in range(300)], ["a", "b", "c"], ACTUAL, "0" * 32)
 
 
 def wrong(*rows: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def wrong(*rows: int) -> np.ndarray:
 def compare(ours: np.ndarray, theirs: np.ndarray, **changes: float) -> dict[str, bool]:
     verdict = Verdict()
     section = Registry.model_validate(SECTION.model_dump() | changes)
-    gate.compare(verdict, section, POSTS, ours, theirs, "the champion")
+    gate.add_comparison(verdict, section, POSTS, ours, theirs, "the champion")
     return {criterion.name: criterion.passed for criterion in verdict.criteria}
 
 
@@ -78,7 +78,7 @@ def test_the_baseline_is_to_be_beaten_and_must_have_been_asked_the_same_posts(
 ) -> None:
     verdict = Verdict()
 
-    gate.beats_baseline(verdict, POSTS, wrong(5), None if baseline is None else np.eye(3)[baseline])
+    gate.add_beats_baseline(verdict, POSTS, wrong(5), None if baseline is None else np.eye(3)[baseline])
 
     assert [criterion.passed for criterion in verdict.criteria] == [passed]
 
@@ -90,7 +90,7 @@ def test_the_model_that_serves_must_answer_as_the_one_that_was_evaluated(off: fl
     asked[7] += [off, -off, 0]
     verdict = Verdict()
 
-    gate.recorded_answers(verdict, Answers(["a", "b", "c"], asked, 1.0, 1.0, 1.0), noted)
+    gate.add_prediction_consistency(verdict, Predictions(["a", "b", "c"], asked, 1.0, 1.0, 1.0), noted)
 
     assert [criterion.passed for criterion in verdict.criteria] == [passed]
 
@@ -117,8 +117,8 @@ def score(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
         folder / "model", python_model=str(folder / "model.py"), input_example=pd.DataFrame({"text": ["x"]}),
         signature=ModelSignature(Schema([ColSpec("string", "text")]), outputs), pip_requirements=["mlflow"],
     )  # fmt: skip
-    pd.DataFrame({"text": ["one", "two"]}).to_parquet(folder / "posts.parquet")
-    command = [sys.executable, "-P", str(gate.SCORE), "model", "answers.npz", "posts.parquet"]
+    pd.DataFrame({"text": ["one", "two"]}).to_parquet(folder / "examples.parquet")
+    command = [sys.executable, "-P", str(gate.SCORE), "model", "answers.npz", "examples.parquet"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 

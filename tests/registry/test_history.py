@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.lineage import store
+from pipeline.cli import UserError
 from pipeline.registry import history, versions
-from pipeline.registry.history import Move
-from pipeline.stage import Stop
+from pipeline.registry.history import AliasChange
+from pipeline.tracking import store
 from tests.challenge import challenge
 
 MODEL = "fruits"
@@ -28,25 +28,25 @@ def client(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
 
 
 def promote(client: MlflowClient, after: str, **more) -> None:
-    made, before = history.state(client, MODEL, "champion")
-    history.make(client, MODEL, Move("champion", len(made) + 1, "promote", before, after, **more))
+    made, before = history.alias_state(client, MODEL, "champion")
+    history.record_change(client, MODEL, AliasChange("champion", len(made) + 1, "promote", before, after, **more))
 
 
 def rollback(client: MlflowClient) -> str:
-    made, now = history.state(client, MODEL, "champion")
-    before = history.before_now(made, now)[0]
-    history.make(client, MODEL, Move("champion", len(made) + 1, "rollback", now, before))
+    made, now = history.alias_state(client, MODEL, "champion")
+    before = history.previous_versions(made, now)[0]
+    history.record_change(client, MODEL, AliasChange("champion", len(made) + 1, "rollback", now, before))
     return before
 
 
 def holder(client: MlflowClient) -> str | None:
-    return versions.aliases(client, MODEL).get("champion")
+    return versions.read_aliases(client, MODEL).get("champion")
 
 
 def test_a_move_moves_the_alias_and_is_kept_with_who_and_when(client: MlflowClient) -> None:
     promote(client, "2", figures={"macro_f1": 0.5}, reason="größer, лучше")
 
-    (move,) = history.moves(client, MODEL)
+    (move,) = history.alias_changes(client, MODEL)
     assert holder(client) == "2"
     assert (move.alias, move.number, move.before, move.after) == ("champion", 1, None, "2")
     assert (move.figures, move.reason) == ({"macro_f1": 0.5}, "größer, лучше")
@@ -57,21 +57,21 @@ def test_a_move_moves_the_alias_and_is_kept_with_who_and_when(client: MlflowClie
 def test_of_many_that_make_the_same_move_at_once_one_does(client: MlflowClient, tmp_path: Path) -> None:
     promote(client, "1")
 
-    said = challenge(MODEL, ["2", "3", "4", "5"], tmp_path, {"MLFLOW_TRACKING_URI": store.uri()})
+    said = challenge(MODEL, ["2", "3", "4", "5"], tmp_path, {"MLFLOW_TRACKING_URI": store.tracking_uri()})
 
     assert sorted(said) == ["promoted", "too late", "too late", "too late"]
     winner = str(said.index("promoted") + 2)
     assert holder(client) == winner
-    assert [move.after for move in history.moves(client, MODEL)] == ["1", winner]
+    assert [move.after for move in history.alias_changes(client, MODEL)] == ["1", winner]
 
 
 def test_aliases_have_histories_of_their_own(client: MlflowClient) -> None:
     promote(client, "1")
-    history.make(client, MODEL, Move("staging", 1, "promote", None, "2"))
+    history.record_change(client, MODEL, AliasChange("staging", 1, "promote", None, "2"))
 
-    assert versions.aliases(client, MODEL).get("staging") == "2"
-    assert [move.alias for move in history.moves(client, MODEL)] == ["champion", "staging"]
-    assert len(history.state(client, MODEL, "champion")[0]) == 1
+    assert versions.read_aliases(client, MODEL).get("staging") == "2"
+    assert [move.alias for move in history.alias_changes(client, MODEL)] == ["champion", "staging"]
+    assert len(history.alias_state(client, MODEL, "champion")[0]) == 1
 
 
 def test_rollbacks_go_back_the_way_it_came(client: MlflowClient) -> None:
@@ -79,8 +79,8 @@ def test_rollbacks_go_back_the_way_it_came(client: MlflowClient) -> None:
         promote(client, version)
 
     assert [rollback(client) for _ in range(3)] == ["3", "2", "1"]
-    made, now = history.state(client, MODEL, "champion")
-    assert (now, history.before_now(made, now)) == ("1", [])
+    made, now = history.alias_state(client, MODEL, "champion")
+    assert (now, history.previous_versions(made, now)) == ("1", [])
     promote(client, "5")
     assert rollback(client) == "1"
 
@@ -105,7 +105,7 @@ def test_a_move_that_broke_off_before_the_alias_was_moved_is_no_part_of_the_way_
     promote(client, "2")
     client.set_registered_model_alias(MODEL, "champion", "1")  # as if the last move had ended half-way
 
-    (sentence,) = history.astray(history.moves(client, MODEL), versions.aliases(client, MODEL))
+    (sentence,) = history.drifted_aliases(history.alias_changes(client, MODEL), versions.read_aliases(client, MODEL))
     assert sentence.startswith("champion is at version 1, and the last move recorded left it at version 2")
 
     monkeypatch.setattr(history, "SETTLING", 0)
@@ -114,24 +114,24 @@ def test_a_move_that_broke_off_before_the_alias_was_moved_is_no_part_of_the_way_
 
 
 def test_a_move_too_long_for_mlflow_is_refused_and_nothing_is_broken(client: MlflowClient) -> None:
-    with pytest.raises(Stop, match="shorten the reason"):
+    with pytest.raises(UserError, match="shorten the reason"):
         promote(client, "1", reason="x" * 6000)
 
     assert holder(client) is None
     promote(client, "1", reason="ё" * 1000)
-    assert history.moves(client, MODEL)[0].reason == "ё" * 1000
-    assert history.astray(history.moves(client, MODEL), versions.aliases(client, MODEL)) == []
+    assert history.alias_changes(client, MODEL)[0].reason == "ё" * 1000
+    assert history.drifted_aliases(history.alias_changes(client, MODEL), versions.read_aliases(client, MODEL)) == []
 
 
 def test_the_same_move_told_twice_is_made_once(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the answer to the first was lost on its way."""
     promote(client, "1")
-    kept = history.moves(client, MODEL)
+    kept = history.alias_changes(client, MODEL)
     monkeypatch.setattr(history, "datetime", Stopped(kept[0].at))
 
-    history.make(client, MODEL, Move("champion", 1, "promote", None, "1"))
+    history.record_change(client, MODEL, AliasChange("champion", 1, "promote", None, "1"))
 
-    assert history.moves(client, MODEL) == kept
+    assert history.alias_changes(client, MODEL) == kept
 
 
 class Stopped:

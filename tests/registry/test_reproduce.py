@@ -7,14 +7,14 @@ import pytest
 from mlflow.entities import LifecycleStage, Metric, Run, RunData, RunInfo, RunStatus
 from ruamel.yaml import YAML
 
-from pipeline.lineage import key
 from pipeline.registry import reproduce
+from pipeline.tracking import hashes, provenance
 
 RUN = Run(
     RunInfo("0" * 32, "1", "user", RunStatus.to_string(RunStatus.FINISHED), 0, 0, LifecycleStage.ACTIVE),
     RunData([Metric("test_accuracy", 0.9, 0, 0), Metric("test_macro_f1", 0.8, 0, 0)]),
 )
-PATHS = [*key.MADE, reproduce.WEIGHTS]
+PATHS = [*hashes.RESULT_FILES, reproduce.WEIGHTS]
 
 
 def lock(paths: list[str], **changed: str) -> str:
@@ -29,7 +29,7 @@ def made(tmp_path: Path):
     def make(accuracy: float, macro_f1: float, **changed: str) -> Path:
         (tmp_path / "reports").mkdir(exist_ok=True)
         figures = {"classifier": {"accuracy": accuracy, "macro_f1": macro_f1}}
-        (tmp_path / key.METRICS).write_text(json.dumps(figures))
+        (tmp_path / hashes.METRICS).write_text(json.dumps(figures))
         (tmp_path / "dvc.lock").write_text(lock(PATHS, **changed))
         return tmp_path
 
@@ -37,7 +37,7 @@ def made(tmp_path: Path):
 
 
 def test_the_same_bytes_are_identical(made) -> None:
-    assert reproduce.compare(lock(PATHS), made(0.9, 0.8), RUN, 0.005)["verdict"] == "identical"
+    assert reproduce.compare_results(lock(PATHS), made(0.9, 0.8), RUN, 0.005)["verdict"] == "identical"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_same_bytes_are_identical(made) -> None:
     [(0.9, 0.8, "within tolerance"), (0.904, 0.796, "within tolerance"), (0.894, 0.8, "not reproduced")],
 )
 def test_other_bytes_are_judged_by_their_figures(made, accuracy: float, macro_f1: float, verdict: str) -> None:
-    found = reproduce.compare(lock(PATHS), made(accuracy, macro_f1, weights="other", model="other"), RUN, 0.005)
+    found = reproduce.compare_results(lock(PATHS), made(accuracy, macro_f1, weights="other", model="other"), RUN, 0.005)
 
     assert found["verdict"] == verdict
     assert "bytes differ in models/model.onnx, models/weights.safetensors; accuracy" in found["said"]
@@ -57,7 +57,7 @@ def test_what_neither_names_is_not_the_same(made) -> None:
     folder = made(0.9, 0.8)
     (folder / "dvc.lock").write_text(lock(without))
 
-    assert reproduce.compare(lock(without), folder, RUN, 0.005)["verdict"] == "within tolerance"
+    assert reproduce.compare_results(lock(without), folder, RUN, 0.005)["verdict"] == "within tolerance"
 
 
 def test_outs_are_those_of_all_stages() -> None:
@@ -66,12 +66,12 @@ def test_outs_are_those_of_all_stages() -> None:
 
 
 def test_how_this_machine_differs_is_said() -> None:
-    now = reproduce.origin.machine()
+    now = provenance.describe_machine()
 
-    assert reproduce.machines(now) == []
-    assert reproduce.machines(None) == ["the machine that trained it is not known"]
+    assert reproduce.machine_differences(now) == []
+    assert reproduce.machine_differences(None) == ["the machine that trained it is not known"]
     other = now | {"cores": 99, "libraries": now["libraries"] | {"keras": "1.0"}}
-    assert reproduce.machines(other) == [
+    assert reproduce.machine_differences(other) == [
         f"cores now {now['cores']}, then 99",
         f"keras now {now['libraries']['keras']}, then 1.0",
     ]

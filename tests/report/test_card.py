@@ -8,8 +8,8 @@ import pytest
 from pipeline.report import card
 
 PARAMS = {
-    "train.cell": "gru", "train.units": "64", "train.bidirectional": "True", "train.wide": "True", "train.seed": "7",
-    "vectorize.tokenizer": "code", "vectorize.max_tokens": "300",
+    "train.cell": "gru", "train.units": "64", "train.bidirectional": "True", "train.ensemble_with_baseline": "True", "train.seed": "7",
+    "vectorize.tokenizer": "code", "vectorize.max_length": "300",
 }  # fmt: skip
 TAGS = {"git.commit": "c0ffee" * 6, "git.dirty": "false"}
 LABELS = ["fruit", "pythön"]
@@ -62,7 +62,7 @@ def write(
         "labels": {role: dict.fromkeys(labels, 3) for role in ("train", "validation", "test")},
         "duplicates_dropped": {"in_test_too": 1000, "nearly_in_test_too": 234},
     }
-    return card.write("answers", params, tags, split, told or figures(labels))
+    return card.render_card("answers", params, tags, split, told or figures(labels))
 
 
 def table(text: str, head: str) -> list[list[str]]:
@@ -118,7 +118,7 @@ def test_it_says_how_far_its_probabilities_are_off_before_and_after_scaling() ->
 def test_a_network_alone_has_its_figures_once() -> None:
     network_alone = {name: value for name, value in figures().items() if name != "network"}
 
-    text = write(params=PARAMS | {"train.wide": "False"}, told=network_alone)
+    text = write(params=PARAMS | {"train.ensemble_with_baseline": "False"}, told=network_alone)
 
     assert [row[0] for row in table(text, "")] == ["the classifier", "the linear baseline"]
     assert "averaged" not in text
@@ -142,8 +142,8 @@ def test_figures_of_an_old_run_that_has_no_others_make_a_card_of_these() -> None
     [
         ({}, "GRU of 64 units in each direction on tokens (`code`, the first 300 of a text), its answer averaged"),
         ({"train.cell": "lstm", "train.bidirectional": "False"}, "LSTM of 64 units on tokens (`code`, the first 300"),
-        ({"train.wide": "False", "train.seed": "8"}, "the first 300 of a text). Seed 8.\n"),
-        ({"vectorize.max_tokens": "5"}, "- The network reads the first 5 tokens of a text.\n"),
+        ({"train.ensemble_with_baseline": "False", "train.seed": "8"}, "the first 300 of a text). Seed 8.\n"),
+        ({"vectorize.max_length": "5"}, "- The network reads the first 5 tokens of a text.\n"),
     ],
 )
 def test_it_says_how_the_model_was_trained(params: dict[str, str], said: str) -> None:

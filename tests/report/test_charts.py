@@ -49,26 +49,26 @@ HARD_NAMES = [
 
 
 def precision_recall(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
-    charts.precision_recall(curves, {label: 1 - number / 1000 for number, label in enumerate(curves)}, path)
+    charts.plot_precision_recall(curves, {label: 1 - number / 1000 for number, label in enumerate(curves)}, path)
 
 
 def reliability(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    charts.reliability({name: rows for name in ERRORS}, ERRORS, path)
+    charts.plot_reliability({name: rows for name in ERRORS}, ERRORS, path)
 
 
 def agreement(labels: Sequence[str], path: Path) -> None:
     rows = [
         {"label": name, "posts": 9, "both": 5, "only_network": 2, "only_baseline": 1, "neither": 1} for name in labels
     ]
-    charts.agreement(rows, path)
+    charts.plot_agreement(rows, path)
 
 
 # Each picture, another one of its kind, and the title and the names of the axes.
 PICTURES: dict[str, tuple[Callable[[Path], None], Callable[[Path], None], set[str]]] = {
     "confusion": (
-        partial(charts.confusion, MATRIX, ["a", "ü"], "a title"),
-        partial(charts.confusion, MATRIX.T, ["a", "ü"], "a title"),
-        {"a title", "predicted", "actual", "a", "ü"},
+        partial(charts.plot_confusion_matrix, MATRIX, ["a", "ü"], "a title"),
+        partial(charts.plot_confusion_matrix, MATRIX.T, ["a", "ü"], "a title"),
+        {"a title", "y_pred", "y_true", "a", "ü"},
     ),
     "precision_recall": (
         partial(precision_recall, {"fruit": CURVE, "pythön": STEEP}),
@@ -82,24 +82,24 @@ PICTURES: dict[str, tuple[Callable[[Path], None], Callable[[Path], None], set[st
          "confidence (probability of the label predicted)"},
     ),
     "coverage": (
-        partial(charts.coverage, {"classifier": COVERED, "baseline": COVERED}),
-        partial(charts.coverage, {"classifier": COVERED, "baseline": COVERED[1:]}),
+        partial(charts.plot_coverage, {"classifier": COVERED, "baseline": COVERED}),
+        partial(charts.plot_coverage, {"classifier": COVERED, "baseline": COVERED[1:]}),
         {"Accuracy when it may abstain", "accuracy on these", "coverage (share of posts answered, the surest first)"},
     ),
     "slices": (
-        partial(charts.slices, SLICES),
-        partial(charts.slices, SLICES[:2]),
+        partial(charts.plot_slices, SLICES),
+        partial(charts.plot_slices, SLICES[:2]),
         {"Accuracy by slice (posts)", "accuracy"},
     ),
     "agreement": (
-        partial(charts.agreement, AGREEMENT),
-        partial(charts.agreement, AGREEMENT[:1]),
+        partial(charts.plot_agreement, AGREEMENT),
+        partial(charts.plot_agreement, AGREEMENT[:1]),
         {"Who gets right what the other does not", "test posts"},
     ),
 }  # fmt: skip
 # Each picture of which the labels are a part.
 LABELLED: dict[str, Callable[[Sequence[str], Path], None]] = {
-    "confusion": lambda names, path: charts.confusion(np.eye(len(names), dtype=int), names, names[0], path),
+    "confusion": lambda names, path: charts.plot_confusion_matrix(np.eye(len(names), dtype=int), names, names[0], path),
     "precision_recall": lambda names, path: precision_recall(dict.fromkeys(names, CURVE), path),
     "agreement": agreement,
 }
@@ -145,7 +145,7 @@ def test_of_a_long_name_the_beginning_is_shown(name: str, tmp_path: Path) -> Non
 def test_two_hundred_labels_make_a_matrix_of_the_cells_that_are_not_empty(tmp_path: Path) -> None:
     names = [f"label {number}" for number in range(200)]
 
-    charts.confusion(3 * np.eye(200, dtype=int), names, "title", tmp_path / "matrix.svg")
+    charts.plot_confusion_matrix(3 * np.eye(200, dtype=int), names, "title", tmp_path / "matrix.svg")
 
     assert set(names) <= set(texts(tmp_path / "matrix.svg"))
     assert len(fills(tmp_path / "matrix.svg")) == 200
@@ -158,23 +158,25 @@ def fills(path: Path) -> list[str]:
 
 
 def test_a_matrix_has_counts_and_shares_of_the_actual_label_and_none_where_there_are_no_posts(tmp_path: Path) -> None:
-    charts.confusion(np.array([[1998, 2], [0, 0]]), ["a", "b"], "title", tmp_path / "matrix.svg")
+    charts.plot_confusion_matrix(np.array([[1998, 2], [0, 0]]), ["a", "b"], "title", tmp_path / "matrix.svg")
 
     said = texts(tmp_path / "matrix.svg")
-    cells = [text for text in said if text not in ("a", "b", "title", "actual", "predicted")]
+    cells = [text for text in said if text not in ("a", "b", "title", "y_true", "y_pred")]
     assert cells == ["1,998", "99.9%", "2", "0.1%", "0", "0.0%", "0", "0.0%"]
 
 
 def test_a_matrix_is_read_from_top_to_bottom_and_from_left_to_right(drawn: Path) -> None:
     across, down = (elements(drawn / "confusion.svg", "text", f"matplotlib.axis_{n}") for n in (1, 2))
 
-    assert [text.text for text in (*across, *down)] == ["a", "ü", "predicted", "a", "ü", "actual"]
+    assert [text.text for text in (*across, *down)] == ["a", "ü", "y_pred", "a", "ü", "y_true"]
     assert float(across[0].get("x", "")) < float(across[1].get("x", ""))
     assert float(down[0].get("y", "")) < float(down[1].get("y", ""))
 
 
 def test_a_cell_is_the_darker_the_larger_its_share_of_the_actual_label(tmp_path: Path) -> None:
-    charts.confusion(np.array([[90, 10, 0], [1, 1, 0], [0, 0, 7]]), ["a", "b", "c"], "title", tmp_path / "matrix.svg")
+    charts.plot_confusion_matrix(
+        np.array([[90, 10, 0], [1, 1, 0], [0, 0, 7]]), ["a", "b", "c"], "title", tmp_path / "matrix.svg"
+    )
 
     colors = fills(tmp_path / "matrix.svg")
     lightness = [sum(bytes.fromhex(color[1:])) for color in colors]
@@ -185,7 +187,9 @@ def test_a_cell_is_the_darker_the_larger_its_share_of_the_actual_label(tmp_path:
 
 @pytest.mark.parametrize(("labels", "has_counts"), [(20, True), (21, False)])
 def test_of_more_labels_than_can_be_read_the_counts_are_left_out(labels: int, has_counts: bool, tmp_path: Path) -> None:
-    charts.confusion(7 * np.eye(labels, dtype=int), [f"<{n}>" for n in range(labels)], "title", tmp_path / "matrix.svg")
+    charts.plot_confusion_matrix(
+        7 * np.eye(labels, dtype=int), [f"<{n}>" for n in range(labels)], "title", tmp_path / "matrix.svg"
+    )
 
     said = texts(tmp_path / "matrix.svg")
     assert said.count("7") == said.count("100.0%") == (labels if has_counts else 0)
@@ -193,7 +197,7 @@ def test_of_more_labels_than_can_be_read_the_counts_are_left_out(labels: int, ha
 
 
 def test_curves_are_named_with_their_average_precision(tmp_path: Path) -> None:
-    charts.precision_recall({"a": CURVE, "b": STEEP}, {"a": 0.75, "b": 0.6254, "c": 0.0}, tmp_path / "curves.svg")
+    charts.plot_precision_recall({"a": CURVE, "b": STEEP}, {"a": 0.75, "b": 0.6254, "c": 0.0}, tmp_path / "curves.svg")
 
     assert sorted(legend(tmp_path / "curves.svg")) == ["a, 0.750", "b, 0.625", "label, average precision"]
 
@@ -224,7 +228,7 @@ def test_models_that_are_always_sure_have_one_bin_and_a_picture(tmp_path: Path) 
 
 def test_a_model_has_the_same_colour_with_the_network_beside_it_or_without(tmp_path: Path) -> None:
     def colors(*models: str) -> list[str]:
-        charts.coverage(dict.fromkeys(models, COVERED), tmp_path / "coverage.svg")
+        charts.plot_coverage(dict.fromkeys(models, COVERED), tmp_path / "coverage.svg")
         styles = [path.get("style", "") for path in elements(tmp_path / "coverage.svg", "path", "legend_1")]
         return [re.findall("stroke: (#[0-9a-f]+)", style)[0] for style in styles if "stroke-width: 1.5" in style]
 
@@ -253,7 +257,7 @@ def test_of_many_labels_agreement_shows_those_that_both_get_right_least_often(tm
         for n in range(60, 0, -1)
     ]
 
-    charts.agreement(rows, tmp_path / "agreement.svg")
+    charts.plot_agreement(rows, tmp_path / "agreement.svg")
 
     shown = {text.partition(" (")[0] for text in texts(tmp_path / "agreement.svg") if text.startswith("label ")}
     assert shown == {f"label {n}" for n in range(1, charts.MOST + 1)}

@@ -25,7 +25,7 @@ WORDS = "sort a dict by value"
 
 def post(text: str = WORDS, **changes: Any) -> dict[str, Any]:
     return {
-        "id": "test/fruit/0.txt", "text": text, "actual": "fruit", "predicted": "pythön", "against": "fruit",
+        "id": "test/fruit/0.txt", "text": text, "y_true": "fruit", "y_pred": "pythön", "against": "fruit",
         "confidence": 0.98765, "network": "wrong", "baseline": "right", "words": [],
     } | changes  # fmt: skip
 
@@ -66,16 +66,16 @@ def draw(folder: Path, labels: Sequence[str]) -> None:
     shared = {"posts": 9, "both": 5, "only_network": 2, "only_baseline": 1, "neither": 1}
     epoch = {"epoch": 1, "log_loss": 0.9, "val_log_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.6}
     evaluation = folder / "evaluation"
-    charts.confusion(np.eye(2, dtype=int), labels, "title", evaluation / "classifier/confusion_matrix.svg")
-    charts.precision_recall(
+    charts.plot_confusion_matrix(np.eye(2, dtype=int), labels, "title", evaluation / "classifier/confusion_matrix.svg")
+    charts.plot_precision_recall(
         dict.fromkeys(labels, curve), dict.fromkeys(labels, 0.5), evaluation / "plots/precision_recall.svg"
     )
-    charts.reliability(dict.fromkeys(errors, bins), errors, evaluation / "plots/reliability.svg")
-    charts.coverage({"classifier": covered}, evaluation / "plots/coverage.svg")
-    charts.slices([row | {"baseline_accuracy": 0.4}], evaluation / "plots/slices.svg")
-    charts.agreement([{"label": label} | shared for label in labels], evaluation / "plots/agreement.svg")
-    plots.history([epoch, epoch | {"epoch": 2}], 1, folder / "history.svg")
-    plots.gradients({"before": [1.0, 0.1], "after": [1.0, 0.5]}, "title", folder / "gradients.svg")
+    charts.plot_reliability(dict.fromkeys(errors, bins), errors, evaluation / "plots/reliability.svg")
+    charts.plot_coverage({"classifier": covered}, evaluation / "plots/coverage.svg")
+    charts.plot_slices([row | {"baseline_accuracy": 0.4}], evaluation / "plots/slices.svg")
+    charts.plot_agreement([{"label": label} | shared for label in labels], evaluation / "plots/agreement.svg")
+    plots.plot_history([epoch, epoch | {"epoch": 2}], 1, folder / "history.svg")
+    plots.plot_gradients({"before": [1.0, 0.1], "after": [1.0, 0.5]}, "title", folder / "gradients.svg")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def made(
     }
     for name, content in files.items():
         Path(f"reports/{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    page.write(Path("reports/report.html"), lineage, parameters, champion, "It is the first & only one.")
+    page.write_page(Path("reports/report.html"), lineage, parameters, champion, "It is the first & only one.")
     return Path("reports/report.html").read_text(encoding="utf-8")
 
 
@@ -289,8 +289,8 @@ def test_it_warns_of_figures_of_the_sample_alone(reports: Path, sample: bool) ->
 
 def hard(text: str, label: str) -> dict[str, Any]:
     """A page's posts, of which all that can be anything is this."""
-    one = post(text, id=text, actual=label, predicted=label, against=label, words=[[0, 2, 1.5], [3, 5, -0.5]])
-    alike = {side: {"id": text, "text": text, "actual": label, "predicted": label} for side in ("one", "other")}
+    one = post(text, id=text, y_true=label, y_pred=label, against=label, words=[[0, 2, 1.5], [3, 5, -0.5]])
+    alike = {side: {"id": text, "text": text, "y_true": label, "y_pred": label} for side in ("one", "other")}
     return {"posts": [one, one], "alike": [{"similarity": 0.5} | alike], "labels": [label, "pythön"]}
 
 
@@ -306,11 +306,11 @@ def test_whatever_a_post_a_label_or_an_id_says_is_text(reports: Path) -> None:
         assert shown(row) == HARD
         assert [mark.text for mark in row.all("mark")] == [HARD[:2], HARD[3:5]]
         assert row.one("span").text == HARD
-        assert [row.attributes[f"data-{name}"] for name in ("actual", "predicted")] == [LABELS[0]] * 2
+        assert [row.attributes[f"data-{name}"] for name in ("y_true", "y_pred")] == [LABELS[0]] * 2
     for cell in root.one("section", id="alike").all("td"):
         assert cell.one("div").text == cell.all("span")[1].text == HARD
         assert cell.all("span")[0].text == f"{LABELS[0]}, predicted {LABELS[0]}"
-    assert [option.text for option in root.one("select", id="actual").all("option")] == ["any label", *LABELS]
+    assert [option.text for option in root.one("select", id="y_true").all("option")] == ["any label", *LABELS]
     assert root.one("section", id="fails").one("tbody").all("th")[0].text == LABELS[0]
 
 
@@ -360,7 +360,7 @@ def test_the_script_finds_all_that_it_looks_for(reports: Path) -> None:
     script = root.one("script").text
 
     ids = re.findall(r'"(\w+)"', re.findall(r"\[(.*)\]\.map", script)[0]) + re.findall(r'ById\("(\w+)"\)', script)
-    assert ids == ["kind", "actual", "predicted", "count"]
+    assert ids == ["kind", "y_true", "y_pred", "count"]
     assert all(len([each for each in root.iter() if each.attributes.get("id") == id]) == 1 for id in ids)
     kinds = [option.attributes["value"] for option in root.one("select", id="kind").all("option")]
     assert kinds == re.findall(r"^  (\w+): \(row\) =>", script, flags=re.MULTILINE)
@@ -374,10 +374,10 @@ def test_the_script_finds_all_that_it_looks_for(reports: Path) -> None:
 def test_a_label_with_blanks_is_chosen_by_the_name_that_its_posts_have(reports: Path) -> None:
     label = " two  blanks "  # of an option's text a browser leaves these out
 
-    root = read(made([post(actual=label, predicted=label)], labels=[label, "pythön"]))
+    root = read(made([post(y_true=label, y_pred=label)], labels=[label, "pythön"]))
 
     (row,) = root.one("table", id="posts").one("tbody").all("tr")
-    for name in ("actual", "predicted"):
+    for name in ("y_true", "y_pred"):
         values = [option.attributes["value"] for option in root.one("select", id=name).all("option")]
         assert values == ["", label, "pythön"]
         assert row.attributes[f"data-{name}"] == label
@@ -438,7 +438,7 @@ def test_a_word_that_the_cut_goes_through_is_not_marked(reports: Path) -> None:
 
 @pytest.mark.parametrize("length", [1500, 1501])
 def test_posts_that_are_alike_are_cut_as_well_and_say_so(reports: Path, length: int) -> None:
-    sides = [{"id": f"{n}.txt", "text": "<" * length, "actual": f"l{n}", "predicted": f"p{n}"} for n in (1, 2)]
+    sides = [{"id": f"{n}.txt", "text": "<" * length, "y_true": f"l{n}", "y_pred": f"p{n}"} for n in (1, 2)]
     pair = {"similarity": 0.98765, "one": sides[0], "other": sides[1]}
 
     section = read(made(alike=[pair])).one("section", id="alike")
@@ -469,7 +469,7 @@ def test_of_very_many_mistakes_the_first_have_room_and_it_says_how_many_they_are
 
 def test_what_is_no_mistake_has_room_before_the_last_mistakes(reports: Path) -> None:
     long = [post("a" * 1500, id=f"{number}", words=[[0, 1, 1.0]]) for number in range(3000)]
-    right = post("b", id="right", actual="pythön", words=[])
+    right = post("b", id="right", y_true="pythön", words=[])
 
     text = made([*long, right])
 
@@ -543,6 +543,6 @@ def test_predictions_are_those_of_the_classifier_a_row_per_post(reports: Path) -
     )
 
     assert page.predictions() == [
-        {"id": "1,\n2", "actual": "a", "predicted": 'ü "b"', "probability_a": "0.5"},
-        {"id": "3", "actual": "b", "predicted": "b", "probability_a": "0.25"},
+        {"id": "1,\n2", "y_true": "a", "y_pred": 'ü "b"', "probability_a": "0.5"},
+        {"id": "3", "y_true": "b", "y_pred": "b", "probability_a": "0.25"},
     ]

@@ -19,10 +19,10 @@ EPOCHS = [
 ]
 # Each picture, and another one of its kind.
 PICTURES: dict[str, tuple[Callable[[Path], None], Callable[[Path], None]]] = {
-    "history": (partial(plots.history, EPOCHS, 2), partial(plots.history, EPOCHS, 3)),
+    "history": (partial(plots.plot_history, EPOCHS, 2), partial(plots.plot_history, EPOCHS, 3)),
     "gradients": (
-        partial(plots.gradients, CURVES, "Gradient <of> $a$ & $b$"),
-        partial(plots.gradients, CURVES | {"after training": [2.0, 1.5, 1.0]}, "Gradient <of> $a$ & $b$"),
+        partial(plots.plot_gradients, CURVES, "Gradient <of> $a$ & $b$"),
+        partial(plots.plot_gradients, CURVES | {"after training": [2.0, 1.5, 1.0]}, "Gradient <of> $a$ & $b$"),
     ),
 }
 
@@ -63,7 +63,7 @@ def test_epochs_are_whole_numbers(drawn: Path) -> None:
 def test_of_one_epoch_there_is_one_tick(tmp_path: Path) -> None:
     row = {"epoch": 1, "log_loss": 0.5, "val_log_loss": 0.4, "accuracy": 0.8, "val_accuracy": 0.9}
 
-    plots.history([row], 1, tmp_path / "history.svg")
+    plots.plot_history([row], 1, tmp_path / "history.svg")
 
     assert texts(tmp_path / "history.svg", "matplotlib.axis_1") == ["1", "epoch"]
 
@@ -71,7 +71,7 @@ def test_of_one_epoch_there_is_one_tick(tmp_path: Path) -> None:
 def test_gradients_tell_the_title_the_axes_and_every_curve_as_they_are_named(tmp_path: Path) -> None:
     names = ["a <b>, before", "a <b>, after", "$c$ & d, before", "$c$ & d, after"]
 
-    plots.gradients({name: [1.0, 0.1] for name in names}, "Gradient <of> $a$ & $b$", tmp_path / "gradients.svg")
+    plots.plot_gradients({name: [1.0, 0.1] for name in names}, "Gradient <of> $a$ & $b$", tmp_path / "gradients.svg")
 
     said = set(texts(tmp_path / "gradients.svg"))
     assert {"Gradient <of> $a$ & $b$", "steps back from the last token", "norm of the gradient"} <= said
@@ -89,7 +89,7 @@ def test_the_ground_of_a_picture_can_be_left_out(name: str, drawn: Path) -> None
 
 def test_a_name_that_ends_in_png_makes_one_that_can_be_seen_and_is_the_same_again(tmp_path: Path) -> None:
     for number in range(2):
-        plots.gradients(CURVES, "title", tmp_path / f"new/folder/{number}.png")
+        plots.plot_gradients(CURVES, "title", tmp_path / f"new/folder/{number}.png")
 
     first, again = ((tmp_path / f"new/folder/{number}.png").read_bytes() for number in range(2))
     assert again == first

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.summary import verdict
+from pipeline.report.summary import describe_mcnemar
 
 FIGURES = {"accuracy": 0.91234, "macro_f1": 0.9, "log_loss": 0.25}
 MCNEMAR = {"only_classifier_right": 1010, "only_baseline_right": 2, "p": 1.2345e-200}
@@ -67,7 +67,7 @@ def test_a_network_without_a_linear_model_has_no_row_of_its_own(workspace: Path,
     ],
 )
 def test_the_verdict_is_a_sentence(ours: int, theirs: int, p: float, said: str) -> None:
-    sentence = verdict({"only_classifier_right": ours, "only_baseline_right": theirs, "p": p})
+    sentence = describe_mcnemar({"only_classifier_right": ours, "only_baseline_right": theirs, "p": p})
 
     assert sentence.startswith(said)
     assert sentence.endswith(f" (McNemar's p = {p:.2g}).")

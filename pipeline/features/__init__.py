@@ -1,0 +1,1 @@
+"""How examples become arrays: tokenizer, n-grams, n-gram features, token vectors, batches."""

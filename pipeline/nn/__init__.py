@@ -1,1 +1,0 @@
-"""The networks: what is trained, how it is fed, and the files it is kept and served as."""

@@ -1,0 +1,1 @@
+"""The MLflow store: runs, their artifacts, and what they come from."""
