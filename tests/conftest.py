@@ -47,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
+@pytest.hookimpl(optionalhook=True)  # so that pytest also runs without xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: much of a test's time goes by in waiting for the disk and for servers."""
     return (os.cpu_count() or 1) + 1
