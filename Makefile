@@ -14,10 +14,10 @@ repro: setup     ## run the pipeline: from labelled texts to a tracked MLflow ru
 
 test: setup      ## run all tests
 	@echo "Runs all tests on $$(getconf _NPROCESSORS_ONLN) cores, about 8 minutes on two. \`make check\` leaves out the slow ones."
-	@python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: lint      ## check style and types, and run the fast tests (about 2 minutes)
-	@python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow and not server and not browser"
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow and not server and not browser"
 
 lint: setup      ## check style and types
 	@ruff check . && ruff format --check . && mypy

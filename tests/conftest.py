@@ -143,11 +143,11 @@ def run(workspace: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def archive() -> Path:
-    """The real Stack Overflow 16k archive; without it, a test of real posts is skipped."""
-    path = os.environ.get("STACK_OVERFLOW_16K") or ROOT.parent / "shared/datasets/stack_overflow_16k.tar.gz"
-    if not Path(path).exists():
-        pytest.skip("the real archive is not at hand")
-    return Path(path)
+    """The real Stack Overflow 16k archive, in the folder that DATASETS names; without it, tests that need it skip."""
+    path = Path(os.environ.get("DATASETS") or "nowhere", "stack_overflow_16k.tar.gz")
+    if not path.exists():
+        pytest.skip("DATASETS names no folder with stack_overflow_16k.tar.gz")
+    return path.resolve()
 
 
 @pytest.fixture(scope="session")
