@@ -1,4 +1,4 @@
-"""The whole: the real `dvc repro` in a fresh copy of this repository, with a real MLflow store in SQLite."""
+"""The whole pipeline: the real `dvc repro` in a fresh copy of this repository, with a real MLflow store in SQLite."""
 
 import csv
 import json
@@ -20,44 +20,48 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from tests.repository import change_params, environment, run, runs, store
 
+pytestmark = pytest.mark.slow
 
-def test_metrics_have_the_promised_shape_and_are_those_of_the_predictions(repository: Path) -> None:
-    figures = json.loads((repository / "reports/metrics.json").read_text())
 
-    assert list(figures) == [
-        *("posts", "classifier", "network", "baseline", "mcnemar", "before_scaling", "temperature", "intervals"),
-        *("macro_f1_above_baseline", "labels", "slices", "agreement"),
+def test_metrics_have_the_documented_keys_and_match_the_predictions(repository: Path) -> None:
+    metrics = json.loads((repository / "reports/metrics.json").read_text())
+
+    assert list(metrics) == [
+        *("examples", "classifier", "network", "baseline", "mcnemar", "uncalibrated", "temperature"),
+        *("confidence_intervals", "macro_f1_difference_interval", "per_class", "slices", "agreement"),
     ]
-    assert figures["posts"] == 80
+    assert metrics["examples"] == 80
     for model in ("classifier", "network", "baseline"):
         predictions = list(csv.DictReader((repository / f"reports/evaluation/{model}/predictions.csv").open()))
         y_true, y_pred = ([row[name] for row in predictions] for name in ("y_true", "y_pred"))
         assert len(predictions) == 80
-        assert list(figures[model]) == ["accuracy", "macro_f1", "log_loss", "ece"]
-        assert figures[model]["accuracy"] == pytest.approx(accuracy_score(y_true, y_pred), abs=1e-6)
-        assert figures[model]["macro_f1"] == pytest.approx(f1_score(y_true, y_pred, average="macro"), abs=1e-6)
-        for figure, (low, high) in figures["intervals"][model].items():
-            assert low <= figures[model][figure] <= high
-    assert figures["temperature"] == json.loads((repository / "reports/train.json").read_text())["temperature"]
-    for rows in (figures["labels"], figures["agreement"]):
-        assert sum(row["posts"] for row in rows) == 80
+        assert list(metrics[model]) == ["accuracy", "macro_f1", "log_loss", "ece"]
+        assert metrics[model]["accuracy"] == pytest.approx(accuracy_score(y_true, y_pred), abs=1e-6)
+        assert metrics[model]["macro_f1"] == pytest.approx(f1_score(y_true, y_pred, average="macro"), abs=1e-6)
+        for name, (low, high) in metrics["confidence_intervals"][model].items():
+            assert low <= metrics[model][name] <= high
+    assert metrics["temperature"] == json.loads((repository / "reports/train.json").read_text())["temperature"]
+    assert sum(row["support"] for row in metrics["per_class"]) == 80
+    assert sum(row["examples"] for row in metrics["agreement"]) == 80
 
 
-def test_reports_hold_the_classification_report_and_say_that_the_sample_is_for_trying_out(repository: Path) -> None:
+def test_classification_reports_name_the_sample_corpus(repository: Path) -> None:
     for model in ("classifier", "baseline"):
         folder = repository / "reports/evaluation" / model
         text = (folder / "classification_report.txt").read_text()
         as_json = json.loads((folder / "classification_report.json").read_text())
-        assert "for trying out" in text
+        assert "sample" in text
         assert "macro avg" in text
         assert as_json["python"]["support"] == 20
-        assert "<svg" in (folder / "confusion_matrix.svg").read_text()
+
+    for picture in ("confusion_matrix.svg", "confusion_matrix_baseline.svg", "history.svg", "gradients.svg"):
+        assert "<svg" in (repository / "reports/plots" / picture).read_text()
 
 
-def test_one_run_holds_parameters_curves_figures_reports_and_commit(repository: Path) -> None:
+def test_one_run_holds_parameters_curves_metrics_reports_and_commit(repository: Path) -> None:
     (only,) = runs(repository)
     client = MlflowClient(store(repository))
-    figures = json.loads((repository / "reports/metrics.json").read_text())
+    metrics = json.loads((repository / "reports/metrics.json").read_text())
     history = list(csv.DictReader((repository / "reports/history.csv").open()))
 
     assert only.info.status == "FINISHED"
@@ -65,20 +69,25 @@ def test_one_run_holds_parameters_curves_figures_reports_and_commit(repository: 
     assert only.data.params["train.units"] == "8"
     assert only.data.params["fetch.source"] == "sample"
     for section, values in YAML(typ="safe").load(repository / "params.yaml").items():
-        if section == "registry":  # what is asked of a model afterwards is none of its parameters
+        if section == "registry":  # the gate's limits are no parameters of a model
             continue
         assert {f"{section}.{name}" for name in values} <= set(only.data.params)
-    for prefix, model in {"": "classifier", "baseline_": "baseline", "network_": "network"}.items():
-        for name, value in figures[model].items():
-            assert only.data.metrics[f"{prefix}test_{name}"] == value
-    for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
+    for prefix, model in {"test/": "classifier", "baseline/test_": "baseline", "network/test_": "network"}.items():
+        for name, value in metrics[model].items():
+            assert only.data.metrics[f"{prefix}{name}"] == value
+    columns = {
+        "train/loss": "loss",
+        "val/loss": "val_loss",
+        "train/accuracy": "accuracy",
+        "val/log_loss": "val_log_loss",
+    }
+    for name, column in columns.items():
         logged = client.get_metric_history(only.info.run_id, name)
         assert [(point.step, point.value) for point in logged] == [
-            (int(row["epoch"]), float(row[name])) for row in history
+            (int(row["epoch"]), float(row[column])) for row in history
         ]
     first = run(repository, "git", "rev-list", "--max-parents=0", "HEAD").strip()
     assert only.data.tags["mlflow.source.git.commit"] == first
-    assert "for trying out" in only.data.tags["mlflow.note.content"]
     names = {
         artifact.path
         for model in ("classifier", "baseline")
@@ -86,15 +95,12 @@ def test_one_run_holds_parameters_curves_figures_reports_and_commit(repository: 
     }
     for model in ("classifier", "baseline"):
         assert f"{model}/classification_report.txt" in names
-        assert f"{model}/confusion_matrix.svg" in names
     plots = {artifact.path for artifact in client.list_artifacts(only.info.run_id, "plots")}
-    assert plots == {f"plots/{path.name}" for path in (repository / "reports/evaluation/plots").iterdir()} | {
-        "plots/history.svg", "plots/gradients.svg"
-    }  # fmt: skip
-    assert f"| the classifier | {figures['classifier']['accuracy']:.4f} (" in only.data.tags["mlflow.note.content"]
+    assert plots == {f"plots/{path.name}" for path in (repository / "reports/plots").iterdir()}
+    assert f"{metrics['classifier']['accuracy']:.4f} (" in only.data.tags["mlflow.note.content"]
 
 
-def test_the_page_and_the_card_are_in_the_run_and_name_its_commit(repository: Path, tmp_path: Path) -> None:
+def test_page_and_card_are_artifacts_of_the_run_and_name_its_commit(repository: Path, tmp_path: Path) -> None:
     (only,) = runs(repository)
     client = MlflowClient(store(repository))
     commit = only.data.tags["mlflow.source.git.commit"]
@@ -104,33 +110,31 @@ def test_the_page_and_the_card_are_in_the_run_and_name_its_commit(repository: Pa
         for name in ("report.html", "model_card.md")
     )
 
-    assert f"{only.info.run_name} ({only.info.run_id})" in page
-    assert f"commit {commit}, branch " in page
-    assert f"from commit `{commit}`." in card
-    assert "say nothing of real posts" in page
-    assert "No version is the champion yet." in page
-    # The repository's are these; the next `dvc repro` may tell of another champion.
+    assert only.info.run_name in page
+    assert only.info.run_id in page
+    assert commit in page
+    assert commit in card
+    # The workspace has the same ones, until the next `dvc repro`, when another version may be the champion.
     assert (repository / "reports/report.html").read_text(encoding="utf-8") == page
     assert (repository / "reports/model_card.md").read_text(encoding="utf-8") == card
 
 
-def test_the_posts_to_look_at_are_test_posts_with_their_predictions(repository: Path) -> None:
-    told = json.loads((repository / "reports/explanations.json").read_text(encoding="utf-8"))
+def test_explained_examples_are_test_examples_with_their_predictions(repository: Path) -> None:
+    explanations = json.loads((repository / "reports/explanations.json").read_text(encoding="utf-8"))
     folder = repository / "reports/evaluation"
     predictions = {row["id"]: row for row in csv.DictReader((folder / "classifier/predictions.csv").open())}
 
-    wrong = {id for id, row in predictions.items() if row["y_true"] != row["y_pred"]}
-    assert told["mistakes"] == len(wrong)
-    assert {post["id"] for post in told["posts"][: len(wrong)]} == wrong
-    for post in told["posts"]:
-        row = predictions[post["id"]]
-        assert (post["y_true"], post["y_pred"]) == (row["y_true"], row["y_pred"])
-        assert post["confidence"] == pytest.approx(float(row[f"probability_{post['predicted']}"]), abs=6e-5)
-        assert post["words"]
-    assert all(pair["one"]["y_true"] != pair["other"]["y_true"] for pair in told["alike"])
+    errors = {id for id, row in predictions.items() if row["y_true"] != row["y_pred"]}
+    assert explanations["errors"] == len(errors)
+    assert {example["id"] for example in explanations["examples"][: len(errors)]} == errors
+    for example in explanations["examples"]:
+        row = predictions[example["id"]]
+        assert (example["y_true"], example["y_pred"]) == (row["y_true"], row["y_pred"])
+        assert example["confidence"] == pytest.approx(float(row[f"probability_{example['y_pred']}"]), abs=6e-5)
+        assert example["attributions"]
 
 
-def test_the_logged_model_takes_raw_text_and_answers_as_predict_does(repository: Path) -> None:
+def test_logged_model_takes_raw_text_and_predicts_as_the_predict_command(repository: Path) -> None:
     mlflow.set_tracking_uri(store(repository))
     client = MlflowClient()
     (logged,) = client.search_logged_models([runs(repository)[0].info.experiment_id])
@@ -138,23 +142,23 @@ def test_the_logged_model_takes_raw_text_and_answers_as_predict_does(repository:
 
     model = mlflow.pyfunc.load_model(logged.model_uri)
     answer = model.predict(pd.DataFrame({"text": [text]})).iloc[0]
-    said = json.loads(run(repository, "python", "-m", "pipeline.predict", "--json", text))
+    prediction = json.loads(run(repository, "python", "-m", "pipeline.predict", "--json", text))
 
     assert logged.name == "model"
     assert model.metadata.signature.inputs.input_names() == ["text"]
     assert list(model.metadata.load_input_example().columns) == ["text"]
-    assert answer["label"] == said["label"]
-    assert {label: answer[f"probability_{label}"] for label in said["probabilities"]} == pytest.approx(
-        said["probabilities"], abs=1e-6
+    assert answer["label"] == prediction["label"]
+    assert {label: answer[f"probability_{label}"] for label in prediction["probabilities"]} == pytest.approx(
+        prediction["probabilities"], abs=1e-6
     )
 
 
-def test_a_second_repro_makes_nothing_again_and_no_second_run(repository: Path) -> None:
+def test_second_repro_runs_no_stage_again_and_logs_no_second_run(repository: Path) -> None:
     before = (repository / "dvc.lock").read_bytes()
 
-    said = run(repository, "dvc", "repro")
+    output = run(repository, "dvc", "repro")
 
-    assert [line for line in said.splitlines() if line.startswith("Running stage")] == [
+    assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
         "Running stage 'source':",
         "Running stage 'track':",
     ]
@@ -162,7 +166,7 @@ def test_a_second_repro_makes_nothing_again_and_no_second_run(repository: Path) 
     assert len(runs(repository)) == 1
 
 
-def test_a_clone_makes_the_same_bytes(repository: Path, tmp_path: Path) -> None:
+def test_clone_produces_the_same_bytes(repository: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(repository), str(clone))
     (clone / "dvc.lock").unlink()
@@ -173,7 +177,7 @@ def test_a_clone_makes_the_same_bytes(repository: Path, tmp_path: Path) -> None:
     assert run(clone, "git", "status", "--porcelain") == ""
 
 
-def test_a_lost_store_costs_one_command_and_no_result(repository: Path) -> None:
+def test_lost_mlflow_store_is_rebuilt_by_one_command(repository: Path) -> None:
     (old,) = runs(repository)
     (repository / "mlflow.db").unlink()
     shutil.rmtree(repository / "mlartifacts")
@@ -181,12 +185,12 @@ def test_a_lost_store_costs_one_command_and_no_result(repository: Path) -> None:
     run(repository, "dvc", "repro")
 
     (new,) = runs(repository)
-    measured = {name: value for name, value in old.data.metrics.items() if name != "epoch_seconds"}
-    assert new.data.metrics == measured
+    expected = {name: value for name, value in old.data.metrics.items() if name != "train/epoch_seconds"}
+    assert new.data.metrics == expected
     assert new.data.params == old.data.params
 
 
-def test_an_experiment_in_a_temporary_folder_leaves_its_run_in_the_same_store(repository: Path) -> None:
+def test_experiment_in_a_temporary_folder_logs_to_the_same_store(repository: Path) -> None:
     before = runs(repository)
 
     run(repository, "dvc", "exp", "run", "--temp", "--name", "other-seed", "--set-param", "train.seed=7")
@@ -199,8 +203,8 @@ def test_an_experiment_in_a_temporary_folder_leaves_its_run_in_the_same_store(re
     assert "other-seed" in run(repository, "dvc", "exp", "show", "--csv", "--no-pager")
 
 
-def of_experiment(repository: Path, path: str, experiment: str) -> str:
-    """A file that git keeps, as an experiment made it."""
+def file_of_experiment(repository: Path, path: str, experiment: str) -> str:
+    """The text of a file that git tracks, as an experiment wrote it."""
     (revision,) = [
         line.split()[0]
         for line in run(
@@ -211,91 +215,86 @@ def of_experiment(repository: Path, path: str, experiment: str) -> str:
     return run(repository, "git", "show", f"{revision}:{path}")
 
 
-def test_the_summary_of_an_experiment_holds_its_figures_and_not_the_workspaces(repository: Path) -> None:
-    figures = json.loads(of_experiment(repository, "reports/metrics.json", "other-seed"))
+def test_summary_of_an_experiment_shows_its_metrics_and_changes_nothing(repository: Path) -> None:
+    metrics = json.loads(file_of_experiment(repository, "reports/metrics.json", "other-seed"))
 
-    said = run(repository, "python", "-m", "pipeline.report.summary", "other-seed")
+    output = run(repository, "python", "-m", "pipeline.report.summary", "other-seed")
 
-    (row,) = [line.split() for line in said.splitlines() if line.strip().startswith("classifier")]
-    accuracy, *others = (f"{figures['classifier'][name]:.4f}" for name in ("accuracy", "macro_f1", "log_loss"))
-    interval = "-".join(f"{end:.4f}" for end in figures["intervals"]["classifier"]["accuracy"])
-    assert row[1:] == [accuracy, interval, *others]
-    assert figures["classifier"] != json.loads((repository / "reports/metrics.json").read_text())["classifier"]
-    assert "`dvc exp apply other-seed` brings its model" in said
-    # Nothing of the workspace has changed for that.
+    (row,) = [line for line in output.splitlines() if line.strip().startswith("classifier")]
+    for name in ("accuracy", "macro_f1", "log_loss"):
+        assert f"{metrics['classifier'][name]:.4f}" in row
+    assert metrics["classifier"] != json.loads((repository / "reports/metrics.json").read_text())["classifier"]
+    assert "dvc exp apply other-seed" in output
     assert run(repository, "git", "status", "--porcelain") == ""
 
 
-def test_experiments_stand_side_by_side_with_their_seconds_and_their_gradients(repository: Path) -> None:
+def test_experiments_are_compared_with_their_seconds_and_gradients(repository: Path) -> None:
     only_trained = ["-S", "train.cell=rnn", "-S", "train.epochs=1", "train"]
     run(repository, "dvc", "exp", "run", "--temp", "--name", "simple", *only_trained)
     simple, other = (
-        json.loads(of_experiment(repository, "reports/train.json", name)) for name in ("simple", "other-seed")
+        json.loads(file_of_experiment(repository, "reports/train.json", name)) for name in ("simple", "other-seed")
     )
 
-    said = run(repository, "python", "-m", "pipeline.report.experiments", "simple", "other-seed")
+    output = run(repository, "python", "-m", "pipeline.tracking.experiments", "simple", "other-seed")
 
-    head, *rows = said.splitlines()[:3]
-    assert head.split() == ["experiment", "parameters", "seconds/epoch", "best", "epoch", "accuracy", "log", "loss"]
-    for name, report, row in zip(["simple", "other-seed"], [simple, other], map(str.split, rows), strict=True):
-        assert row[:2] == [name, f"{report['parameters']:,}"]
+    for name, report in zip(["simple", "other-seed"], [simple, other], strict=True):
+        (row,) = [line for line in output.splitlines() if line.split()[:1] == [name]]
         seconds = [
             point.value
             for each in runs(repository)
             if each.data.tags.get("dvc.experiment") == name
-            for point in MlflowClient(store(repository)).get_metric_history(each.info.run_id, "epoch_seconds")
+            for point in MlflowClient(store(repository)).get_metric_history(each.info.run_id, "train/epoch_seconds")
         ]
-        assert row[2] == f"{median(seconds):.1f}"
-        figures = report["validation"]
-        assert row[3:] == [str(report["best_epoch"]), f"{figures['accuracy']:.4f}", f"{figures['log_loss']:.4f}"]
+        validation = report["validation"]
+        assert row.split()[1:] == [
+            f"{report['parameters']:,}", f"{median(seconds):.1f}", str(report["best_epoch"]),
+            f"{validation['accuracy']:.4f}", f"{validation['log_loss']:.4f}",
+        ]  # fmt: skip
     assert simple["parameters"] < other["parameters"]
     assert (repository / "reports/experiments.png").read_bytes().startswith(b"\x89PNG")
     assert run(repository, "git", "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("report", ["summary", "experiments"])
-def test_an_experiment_that_is_not_there_is_said_in_one_sentence(repository: Path, report: str) -> None:
-    said = run(repository, "python", "-m", f"pipeline.report.{report}", "nobody", code=1)
+@pytest.mark.parametrize("module", ["report.summary", "tracking.experiments"])
+def test_unknown_experiment_is_a_one_line_error(repository: Path, module: str) -> None:
+    output = run(repository, "python", "-m", f"pipeline.{module}", "nobody", code=1)
 
-    assert re.fullmatch(
-        r"error: nobody is no experiment with a reports/\w+\.json; `dvc exp list` shows what there is\n", said
-    ), said
+    assert re.fullmatch(r"error: [^\n]*nobody[^\n]*dvc exp list[^\n]*\n", output), output
 
 
-def test_a_server_that_is_not_there_costs_no_result_and_the_next_repro_completes_the_run(repository: Path) -> None:
+def test_unreachable_server_costs_no_result_and_the_next_repro_completes_the_run(repository: Path) -> None:
     before = len(runs(repository))
     change_params(repository, {"train": {"seed": 3}})
     nobody = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
-    said = run(repository, "dvc", "repro", code=0, **nobody)
+    output = run(repository, "dvc", "repro", code=0, **nobody)
     page = (repository / "reports/report.html").read_text(encoding="utf-8")
     (repository / "reports/report.html").unlink()
     by_hand = run(repository, "python", "-m", "pipeline.track", code=1, **nobody)
     by_hand_page = (repository / "reports/report.html").read_text(encoding="utf-8")
 
-    assert "MLflow cannot be reached" in said
-    assert "warning: MLflow could not be told of this result" in said
-    assert "MLflow was out of reach" in page
+    assert "warning: cannot write to MLflow" in output
+    assert "MLFLOW_TRACKING_URI" in output
     assert by_hand_page == page
-    assert re.fullmatch("error: MLflow could not be told of this result .*\n", by_hand), by_hand
-    assert "Traceback" not in said
+    assert re.fullmatch("error: cannot write to MLflow .*\n", by_hand), by_hand
+    assert "Traceback" not in output
     assert "Running stage 'train'" not in run(repository, "dvc", "repro")
     new = runs(repository)[0]
     assert len(runs(repository)) == before + 1
     assert new.info.status == "FINISHED"
     history = list(csv.DictReader((repository / "reports/history.csv").open()))
-    logged = MlflowClient(store(repository)).get_metric_history(new.info.run_id, "val_log_loss")
+    logged = MlflowClient(store(repository)).get_metric_history(new.info.run_id, "val/log_loss")
     assert [point.step for point in logged] == [int(row["epoch"]) for row in history]
     run(repository, "git", "checkout", "params.yaml", "dvc.lock", "reports")
     run(repository, "dvc", "checkout")
 
 
-def test_an_interrupted_training_is_killed_in_mlflow_and_the_next_repro_finishes_one_run(repository: Path) -> None:
+def test_interrupted_training_is_killed_in_mlflow_and_the_next_repro_finishes_one_run(repository: Path) -> None:
     before = len(runs(repository))
     change_params(repository, {"train": {"epochs": 500, "patience": 500}})
     process = subprocess.Popen(["dvc", "repro"], cwd=repository, env=environment(), start_new_session=True)
     deadline = time.monotonic() + 120
-    while not any(run.data.metrics.get("val_loss") for run in runs(repository)[: len(runs(repository)) - before]):
+    while not any(run.data.metrics.get("val/loss") for run in runs(repository)[: len(runs(repository)) - before]):
         assert process.poll() is None, "training ended before it could be interrupted"
         assert time.monotonic() < deadline, "no epoch in MLflow after two minutes"
         time.sleep(0.5)
@@ -304,30 +303,30 @@ def test_an_interrupted_training_is_killed_in_mlflow_and_the_next_repro_finishes
     assert process.wait(60) != 0
     killed = runs(repository)[0]
     run(repository, "git", "checkout", "params.yaml")
-    said = run(repository, "dvc", "repro")
+    output = run(repository, "dvc", "repro")
 
     assert killed.info.status == "KILLED"
-    assert "Running stage 'train'" not in said  # the last good result came back from DVC's cache
+    assert "Running stage 'train'" not in output  # the last good result is restored from DVC's cache
     assert run(repository, "git", "status", "--porcelain") == ""
     assert [run.info.status for run in runs(repository)] == ["KILLED"] + ["FINISHED"] * before
 
 
-def test_a_wrong_parameter_stops_the_first_stage_and_costs_no_artifact(repository: Path) -> None:
+def test_invalid_parameter_fails_in_the_first_stage_and_costs_no_artifact(repository: Path) -> None:
     good = (repository / "models/model.onnx").read_bytes()
     change_params(repository, {"train": {"units": 0}})
 
-    said = run(repository, "dvc", "repro", code=255)
+    output = run(repository, "dvc", "repro", code=255)
 
-    assert "error: params.yaml: train.units is 0, but should be greater than or equal to 1" in said
-    assert "Traceback" not in said
-    assert "Running stage 'fetch'" not in said
+    assert "error: params.yaml: train.units is 0, but should be greater than or equal to 1" in output
+    assert "Traceback" not in output
+    assert "Running stage 'fetch'" not in output
     run(repository, "git", "checkout", "params.yaml")
     run(repository, "dvc", "checkout")
     assert (repository / "models/model.onnx").read_bytes() == good
     assert run(repository, "git", "status", "--porcelain") == ""
 
 
-def test_a_local_source_that_changed_is_fetched_again(repository: Path, tmp_path: Path) -> None:
+def test_local_source_that_changed_is_fetched_again(repository: Path, tmp_path: Path) -> None:
     for label, word in {"cats": "meow", "dogs": "woof"}.items():
         for split in ("train", "test"):
             folder = tmp_path / "pets" / split / label

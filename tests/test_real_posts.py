@@ -1,4 +1,4 @@
-"""Real posts: the repository's own parameters, trained once on Stack Overflow 16k, for one epoch, in some minutes."""
+"""Stack Overflow 16k: the repository's own parameters, trained once for one epoch on the real posts."""
 
 import json
 import os
@@ -21,15 +21,16 @@ from pipeline.model.classifier import Classifier
 from pipeline.report import page
 
 ROOT = Path(__file__).parent.parent
-QUESTIONS = ROOT.parent / "shared/tutorial_questions.json"
-STAGES = ["source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain"]
+STAGES = ["source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain", "plot"]
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after all stages but the one that tells MLflow."""
+    """A folder after all stages except `track`."""
     folder = tmp_path_factory.mktemp("real")
-    for name in ("dvc.yaml", "pipeline"):  # what the key of the run is made of
+    for name in ("dvc.yaml", "pipeline"):  # what the run's inputs_hash is made of
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
     yaml = YAML()
     values = yaml.load(ROOT / "params.yaml")
@@ -50,15 +51,15 @@ def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_one_epoch_gives_the_accuracy_on_test_posts_that_a_change_may_not_cost(result: Path) -> None:
-    figures = json.loads((result / "reports/metrics.json").read_text())
+def test_accuracy_after_one_epoch(result: Path) -> None:
+    metrics = json.loads((result / "reports/metrics.json").read_text())
 
-    assert figures["posts"] > 7_900  # of 8,000: some are in the training split, too, and not asked
-    assert figures["classifier"]["accuracy"] >= 0.912
-    assert figures["network"]["accuracy"] >= 0.9
+    assert metrics["examples"] == 8_000
+    assert metrics["classifier"]["accuracy"] >= 0.912  # 0.928 when this was written
+    assert metrics["network"]["accuracy"] >= 0.9
 
 
-def test_onnx_gives_what_keras_gives_on_every_fourth_test_post(result: Path) -> None:
+def test_onnx_and_keras_agree_on_every_fourth_test_post(result: Path) -> None:
 
     classifier = Classifier(result / "models")
     texts = tables.read_column(result / "data/split/test.parquet", "text")[::4]
@@ -77,7 +78,7 @@ def test_onnx_gives_what_keras_gives_on_every_fourth_test_post(result: Path) -> 
     assert np.flatnonzero(given.argmax(axis=1) != expected.argmax(axis=1)).tolist() == []
 
 
-def test_the_page_of_real_posts_is_small_and_has_the_figures_of_the_metrics(
+def test_report_page_is_small_and_shows_the_values_of_the_metrics(
     result: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(result)
@@ -100,13 +101,14 @@ def test_the_page_of_real_posts_is_small_and_has_the_figures_of_the_metrics(
     assert all(post["words"] for post in mistakes)
 
 
-def test_the_tutorials_questions_are_answered_right(result: Path) -> None:
-    if not QUESTIONS.exists():
-        pytest.skip("the tutorial's questions are not at hand")
-    questions = json.loads(QUESTIONS.read_text())
+def test_questions_of_the_tutorial_are_classified_correctly(result: Path, archive: Path) -> None:
+    places = [folder / "tutorial_questions.json" for folder in (archive.parent, archive.parent.parent)]
+    if not (file := next((place for place in places if place.exists()), None)):
+        pytest.skip("DATASETS names no folder with tutorial_questions.json in it or beside it")
+    questions = json.loads(file.read_text())
     classifier = Classifier(result / "models")
 
-    answers = classifier.probabilities([question["text"] for question in questions]).argmax(axis=1)
+    y_pred = classifier.predict_proba([question["text"] for question in questions]).argmax(axis=1)
 
-    assert [classifier.labels[answer] for answer in answers] == [question["label"] for question in questions]
+    assert [classifier.labels[label] for label in y_pred] == [question["label"] for question in questions]
     assert len(questions) == 4
