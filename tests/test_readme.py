@@ -1,7 +1,7 @@
 """README.md: every command in it runs, in its order and word for word, in a fresh clone of this repository.
 
-The clone has the tests' params.yaml, so that a run takes seconds. A comment before a block says what else it needs:
-The clone has the tests' params.yaml, so that a run takes seconds. A comment before a block says what it needs:
+The clone has the tests' params.yaml, so that a run takes seconds. A comment before a block says what it is:
+`<!-- output -->` is printed by a command, `<!-- needs: … -->` cannot run here, `<!-- foreground -->` runs until Ctrl-C.
 """
 
 import os
