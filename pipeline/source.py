@@ -1,9 +1,9 @@
-"""Stage 0, source: what the source looks like now, so that DVC sees when a local one has changed.
+"""Stage 0, source: write a fingerprint of the source, so that DVC notices when a local one has changed.
 
     python -m pipeline.source
 
-DVC cannot watch `fetch.source` itself: it may be a name, a URL, or a path outside the repository. So this stage
-runs at every `dvc repro` and writes a fingerprint; `fetch` runs again when the fingerprint differs.
+DVC cannot watch `fetch.source` itself: it may be a name, a URL, or a path outside the repository. So this stage runs at
+every `dvc repro` and writes a fingerprint; `fetch` runs again when the fingerprint differs.
 """
 
 import json

@@ -1,15 +1,17 @@
-"""Stage 2, split: the table of posts becomes train, validation and test, and no post is in two of them.
+"""Stage 2, split: split the examples into train, validation and test, with no example in two of them.
 
     python -m pipeline.split
 
-A corpus that brings a test split keeps it; else a stratified one is made. Duplicates are dropped: a post whose twin or
-near copy is in test leaves training, never the other way round. `reports/split.json` says what was done.
+A corpus that has a test split keeps it; otherwise a stratified one is drawn. Duplicates are dropped: an example whose
+duplicate or near-duplicate is in test leaves training, never the other way round. `reports/split.json` records the
+sizes and what was dropped.
 """
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,134 +21,158 @@ from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.corpus import near_duplicates, tables
 
-POSTS = Path("data/raw/examples.parquet")
+EXAMPLES = Path("data/raw/examples.parquet")
 MANIFEST = Path("data/raw/manifest.json")
 OUT = Path("data/split")
 REPORT = Path("reports/split.json")
 TRAIN, VALIDATION, TEST, DROPPED = "train", "validation", "test", "dropped"
+SPLITS = (TRAIN, VALIDATION, TEST)
+
+
+@dataclass
+class Examples:
+    """What the split is decided by, one entry per row of the table."""
+
+    labels: list[str]
+    splits: list[str]  # train, validation, test or dropped; changed in place
+    hashes: list[bytes]  # of the normalized texts: equal for duplicates
+    fingerprints: list[bytes]
 
 
 def main() -> None:
-    section = params.load().split
-    labels: list[str] = []
-    roles: list[str] = []
-    digests: list[bytes] = []
-    fingerprints: list[bytes] = []
-    for batch in tables.read_batches(POSTS, ["text", "label", "split"]):
-        labels += batch["label"]
-        roles += batch["split"]
-        # Case and blanks make no other post: the tokenizer does not see them either.
-        texts = [" ".join(text.lower().split()) for text in batch["text"]]
-        digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
-        fingerprints += map(
-            near_duplicates.fingerprint, cli.progress_bar("looking for near copies", batch["text"], "posts")
-        )
-
-    dropped = drop_duplicates(roles, labels, digests)
-    require_all(labels, roles)
-    own_test = TEST in roles
-    if not own_test:
-        draw(roles, labels, TEST, section.test_size, section.seed)
-    dropped["nearly_in_test_too"] = drop_near_copies(roles, fingerprints)
-    require_all(labels, roles)
-    draw(roles, labels, VALIDATION, section.validation_size, section.seed)
+    config = params.load().split
+    examples = read_examples()
+    dropped = drop_duplicates(examples)
+    require_all_labels(examples)
+    has_own_test = TEST in examples.splits
+    if not has_own_test:
+        draw(examples, TEST, config.test_size, config.seed)
+    dropped["near_duplicate_of_test"] = drop_near_duplicates(examples)
+    require_all_labels(examples)
+    draw(examples, VALIDATION, config.validation_size, config.seed)
 
     OUT.mkdir(parents=True, exist_ok=True)
-    for role in (TRAIN, VALIDATION, TEST):
-        tables.write_table(OUT / f"{role}.parquet", tables.SPLIT_SCHEMA, rows_of(role, roles, fingerprints))
-    corpus = json.loads(MANIFEST.read_text())
-    report: dict = {
-        "corpus": {name: corpus[name] for name in ("source", "sample", "digest", "licence")},
-        "test": "the corpus's own" if own_test else "drawn, stratified",
-        "posts": {role: roles.count(role) for role in (TRAIN, VALIDATION, TEST)},
-        "labels": {
-            role: dict(sorted(Counter(l for l, r in zip(labels, roles, strict=True) if r == role).items()))
-            for role in (TRAIN, VALIDATION, TEST)
-        },
-        "duplicates_dropped": dropped,
-    }
+    for split in SPLITS:
+        tables.write_table(OUT / f"{split}.parquet", tables.SPLIT_SCHEMA, rows_of_split(split, examples))
+    report = make_report(examples, dropped, has_own_test)
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=2) + "\n")
-    sizes = ", ".join(f"{count:,} {role}" for role, count in report["posts"].items())
-    print(f"split: {sizes}; {sum(dropped.values()):,} duplicates and near copies dropped")
+    sizes = ", ".join(f"{count:,} {split}" for split, count in report["examples"].items())
+    print(f"split: {sizes}; {sum(dropped.values()):,} duplicates and near-duplicates dropped")
 
 
-def drop_duplicates(roles: list[str], labels: list[str], digests: list[bytes]) -> dict[str, int]:
-    """Mark in `roles` all but one of the posts with the same text; test keeps its copy, else the first one stays.
+def read_examples() -> Examples:
+    """Labels, splits, hashes and fingerprints of all examples; the texts themselves are not kept in memory."""
+    examples = Examples([], [], [], [])
+    for batch in tables.read_batches(EXAMPLES, ["text", "label", "split"]):
+        examples.labels += batch["label"]
+        examples.splits += batch["split"]
+        # Texts that differ only by case and whitespace are duplicates: the tokenizer ignores both, too.
+        normalized = [" ".join(text.lower().split()) for text in batch["text"]]
+        examples.hashes += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in normalized]
+        texts = cli.progress_bar("fingerprints", batch["text"], "examples")
+        examples.fingerprints += map(near_duplicates.fingerprint, texts)
+    return examples
 
-    Where the copies in training do not agree on the label, nobody knows which is right and none of them stays.
-    Gives how many posts were dropped, and why.
+
+def drop_duplicates(examples: Examples) -> dict[str, int]:
+    """Drop all but one of the examples with the same text: the one in test if there is one, otherwise the first.
+
+    Where duplicates in training have different labels, nobody knows which is correct and all of them are dropped.
+    Returns how many were dropped, by reason.
     """
-    count = Counter[str]({"in_test_too": 0, "twice_in_test": 0, "twice_in_train": 0, "labels_disagree": 0})
-    in_test: set[bytes] = set()
-    for row, digest in enumerate(digests):
-        if roles[row] == TEST:
-            if digest in in_test:
-                roles[row] = DROPPED
-                count["twice_in_test"] += 1
-            in_test.add(digest)
+    count = Counter[str](
+        {"duplicate_of_test": 0, "duplicate_in_test": 0, "duplicate_in_train": 0, "conflicting_labels": 0}
+    )
+    test_hashes: set[bytes] = set()
+    for row, text_hash in enumerate(examples.hashes):
+        if examples.splits[row] == TEST:
+            if text_hash in test_hashes:
+                examples.splits[row] = DROPPED
+                count["duplicate_in_test"] += 1
+            test_hashes.add(text_hash)
     label_of: dict[bytes, str] = {}
-    disputed: set[bytes] = set()
-    for row, digest in enumerate(digests):
-        if roles[row] == TRAIN and label_of.setdefault(digest, labels[row]) != labels[row]:
-            disputed.add(digest)
+    conflicting: set[bytes] = set()
+    for row, text_hash in enumerate(examples.hashes):
+        label = examples.labels[row]
+        if examples.splits[row] == TRAIN and label_of.setdefault(text_hash, label) != label:
+            conflicting.add(text_hash)
     seen: set[bytes] = set()
-    for row, digest in enumerate(digests):
-        if roles[row] != TRAIN:
+    for row, text_hash in enumerate(examples.hashes):
+        if examples.splits[row] != TRAIN:
             continue
-        why = (
-            "in_test_too" if digest in in_test
-            else "labels_disagree" if digest in disputed
-            else "twice_in_train" if digest in seen
+        reason = (
+            "duplicate_of_test" if text_hash in test_hashes
+            else "conflicting_labels" if text_hash in conflicting
+            else "duplicate_in_train" if text_hash in seen
             else None
         )  # fmt: skip
-        if why:
-            roles[row] = DROPPED
-            count[why] += 1
-        seen.add(digest)
+        if reason:
+            examples.splits[row] = DROPPED
+            count[reason] += 1
+        seen.add(text_hash)
     return dict(count)
 
 
-def drop_near_copies(roles: list[str], fingerprints: list[bytes]) -> int:
-    """Mark in `roles` the training posts that are nearly the same as one in test; gives how many."""
-    test, train = ([row for row, now in enumerate(roles) if now == role] for role in (TEST, TRAIN))
-    near = near_duplicates.find_near_duplicates(
-        (fingerprints[row] for row in test), (fingerprints[row] for row in train)
+def drop_near_duplicates(examples: Examples) -> int:
+    """Drop the training examples that are near-duplicates of a test example; returns how many."""
+    test, train = ([row for row, split in enumerate(examples.splits) if split == name] for name in (TEST, TRAIN))
+    found = near_duplicates.find_near_duplicates(
+        (examples.fingerprints[row] for row in test), (examples.fingerprints[row] for row in train)
     )
-    rows = [train[place] for place, _, _ in near]
+    rows = [train[position] for position, _, _ in found]
     for row in rows:
-        roles[row] = DROPPED
+        examples.splits[row] = DROPPED
     return len(rows)
 
 
-def require_all(labels: list[str], roles: list[str]) -> None:
-    """Raises Stop where a label has no training post left."""
-    if lost := sorted(set(labels) - {label for label, role in zip(labels, roles, strict=True) if role == TRAIN}):
-        raise UserError(f"no training post labelled {lost[0]} is left without its duplicates; give other posts of it")
+def require_all_labels(examples: Examples) -> None:
+    """Raises UserError if a label has no training example left."""
+    remaining = {label for label, split in zip(examples.labels, examples.splits, strict=True) if split == TRAIN}
+    if missing := sorted(set(examples.labels) - remaining):
+        raise UserError(
+            f"no training example with the label {missing[0]} is left after duplicates were dropped; add examples of it"
+        )
 
 
-def draw(roles: list[str], labels: list[str], role: str, share: float, seed: int) -> None:
-    """Give `share` of the training posts another role, stratified by label."""
-    rows = np.array([row for row, now in enumerate(roles) if now == TRAIN])
+def draw(examples: Examples, split: str, share: float, seed: int) -> None:
+    """Move `share` of the training examples to another split, stratified by label."""
+    rows = np.array([row for row, name in enumerate(examples.splits) if name == TRAIN])
+    labels = [examples.labels[row] for row in rows]
     try:
-        _, drawn = train_test_split(rows, test_size=share, stratify=[labels[row] for row in rows], random_state=seed)
+        _, drawn = train_test_split(rows, test_size=share, stratify=labels, random_state=seed)
     except ValueError as error:
         raise UserError(
-            f"{len(rows):,} training posts are too few to draw {share:.0%} of them for {role}, stratified by label "
-            f"({error}); give more posts, or another split.{role}"
+            f"{len(rows):,} training examples are too few to draw {share:.0%} of them for {split}, stratified by label "
+            f"({error}); add examples, or change split.{split}_size"
         ) from None
     for row in drawn:
-        roles[row] = role
+        examples.splits[row] = split
 
 
-def rows_of(role: str, roles: list[str], fingerprints: list[bytes]) -> Iterator[dict]:
-    """The posts with this role, with their fingerprints."""
+def rows_of_split(split: str, examples: Examples) -> Iterator[dict]:
+    """The rows of a split's table, with their fingerprints."""
     row = 0
-    for batch in tables.read_batches(POSTS, ["id", "text", "label"]):
+    for batch in tables.read_batches(EXAMPLES, ["id", "text", "label"]):
         for id, text, label in zip(batch["id"], batch["text"], batch["label"], strict=True):
-            if roles[row] == role:
-                yield {"id": id, "text": text, "label": label, "fingerprint": fingerprints[row]}
+            if examples.splits[row] == split:
+                yield {"id": id, "text": text, "label": label, "fingerprint": examples.fingerprints[row]}
             row += 1
+
+
+def make_report(examples: Examples, dropped: dict[str, int], has_own_test: bool) -> dict:
+    """The content of `reports/split.json`."""
+    corpus = json.loads(MANIFEST.read_text())
+    label_counts: dict[str, Counter[str]] = {split: Counter() for split in (*SPLITS, DROPPED)}
+    for label, split in zip(examples.labels, examples.splits, strict=True):
+        label_counts[split][label] += 1
+    return {
+        "corpus": {name: corpus[name] for name in ("source", "sample", "digest", "licence")},
+        "test": "from the corpus" if has_own_test else "drawn, stratified",
+        "examples": {split: label_counts[split].total() for split in SPLITS},
+        "label_counts": {split: dict(sorted(label_counts[split].items())) for split in SPLITS},
+        "duplicates_dropped": dropped,
+    }
 
 
 if __name__ == "__main__":

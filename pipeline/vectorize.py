@@ -1,11 +1,11 @@
-"""Stage 3, vectorize: the tokenizer is fitted on the training posts alone, and posts become token ids.
+"""Stage 3, vectorize: fit the tokenizer on the training texts, and encode the training and validation texts.
 
     python -m pipeline.vectorize
 
-`models/tokenizer.json` is the file that serves, too. `data/ids/` holds train and validation as Parquet tables with the
-columns id, tokens (int32, not padded: `train` pads each batch to its longest post), characters (two bytes each, see
-`pipeline.features.ngrams`), ends (where among the characters each token ends), label (index into `labels.json`) and
-fingerprint. Test posts are not looked at here.
+`models/tokenizer.json` is also the file that serves. `data/ids/` holds train and validation as Parquet tables with the
+columns id, tokens (int32, not padded: `train` pads each batch to its longest example), characters (two bytes each, see
+`pipeline.features.ngrams`), ends (the position among the characters where each token ends), label (index into
+`labels.json`) and fingerprint. The test split is not read.
 """
 
 import json
@@ -18,6 +18,7 @@ from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.corpus import tables
 from pipeline.features.tokenizer import PADDING, UNKNOWN, encode_texts, fit_tokenizer
+from pipeline.params.vectorize import Vectorize
 
 SPLIT = Path("data/split")
 OUT = Path("data/ids")
@@ -25,50 +26,51 @@ TOKENIZER = Path("models/tokenizer.json")
 
 
 def main() -> None:
-    section = params.load().vectorize
+    config = params.load().vectorize
     train = SPLIT / "train.parquet"
     texts = (text for batch in tables.read_batches(train, ["text"]) for text in batch["text"])
-    tokenizer = fit_tokenizer(texts, section.tokenizer, section.vocab_size, section.max_length)
-    check(tokenizer, section)
+    tokenizer = fit_tokenizer(texts, config.tokenizer, config.vocab_size, config.max_length)
+    check_vocabulary(tokenizer, config)
     labels = sorted(set(tables.read_column(train, "label")))
 
     TOKENIZER.parent.mkdir(exist_ok=True)
     tokenizer.save(str(TOKENIZER))
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "labels.json").write_text(json.dumps(labels) + "\n")
-    for role in ("train", "validation"):
-        tables.write_table(
-            OUT / f"{role}.parquet", tables.IDS_SCHEMA, rows(SPLIT / f"{role}.parquet", tokenizer, labels)
-        )
-    print(f"vectorize: {tokenizer.get_vocab_size():,} tokens in the vocabulary")
+    for split in ("train", "validation"):
+        rows = encode_rows(SPLIT / f"{split}.parquet", tokenizer, labels)
+        tables.write_table(OUT / f"{split}.parquet", tables.IDS_SCHEMA, rows)
+    print(f"vectorize: vocabulary of {tokenizer.get_vocab_size():,} tokens")
 
 
-def check(tokenizer: Tokenizer, section: params.Vectorize) -> None:
-    """Raises Stop when there is nothing to learn from, or `bpe` met more characters than it may have tokens."""
+def check_vocabulary(tokenizer: Tokenizer, config: Vectorize) -> None:
+    """Raises UserError if the vocabulary is empty, or `bpe` found more characters than `vocab_size` allows."""
     size = tokenizer.get_vocab_size()
     if size == len([PADDING, UNKNOWN]):
         raise UserError(
-            f"the training posts hold no token (vectorize.tokenizer is {section.tokenizer}); "
-            "give fetch.source posts with text, or choose another tokenizer"
+            f"the training texts have no token (vectorize.tokenizer is {config.tokenizer}); "
+            "check fetch.source, or choose another tokenizer"
         )
-    if size > section.vocab_size:
+    if size > config.vocab_size:
         raise UserError(
-            f"vectorize.vocab_size is {section.vocab_size}, but the characters of the training posts alone are {size} "
-            f"tokens for {section.tokenizer}; set it to more, or choose another tokenizer"
+            f"vectorize.vocab_size is {config.vocab_size}, but the training texts have {size} different characters, "
+            f"each of which is a token of {config.tokenizer}; raise it, or choose another tokenizer"
         )
 
 
-def rows(path: Path, tokenizer: Tokenizer, labels: list[str]) -> Iterator[dict]:
+def encode_rows(path: Path, tokenizer: Tokenizer, labels: list[str]) -> Iterator[dict]:
+    """The rows of a table of ids, from a split's table."""
+    index_of = {label: index for index, label in enumerate(labels)}
     for batch in tables.read_batches(path, ["id", "text", "label", "fingerprint"]):
-        encoded = encode_texts(tokenizer, batch["text"])
+        encoded_texts = encode_texts(tokenizer, batch["text"])
         columns = (batch[name] for name in ("id", "label", "fingerprint"))
-        for post, id, label, fingerprint in zip(encoded, *columns, strict=True):
+        for encoded, id, label, fingerprint in zip(encoded_texts, *columns, strict=True):
             yield {
                 "id": id,
-                "tokens": post.ids,
-                "ends": post.ends,
-                "characters": post.characters.tobytes(),
-                "label": labels.index(label),
+                "tokens": encoded.ids,
+                "ends": encoded.ends,
+                "characters": encoded.characters.tobytes(),
+                "label": index_of[label],
                 "fingerprint": fingerprint,
             }
 

@@ -1,9 +1,9 @@
-"""Near copies of posts, found by fingerprints: 64 numbers that tell how much two texts share, and no word of either.
+"""Near-duplicate texts, found by MinHash fingerprints, which hold no word of the texts.
 
-A fingerprint is a text's MinHash (Broder 1997) over its runs of three words, in lower case. Of two texts' runs, the
-share that both have among all that either has (their Jaccard similarity) is, on average, the share of the 64 numbers
-that are equal: for texts that share 0.7 the estimate is off by 0.06 or less in two cases of three. An excerpt, or a
-text that quotes another among much else, shares less and is no near copy here.
+A fingerprint is the MinHash (Broder 1997) of a text's shingles: its runs of three words, in lower case. The share of
+the 64 hash values that two fingerprints have in common estimates the Jaccard similarity of their shingles. At a
+similarity of 0.7 the standard error of the estimate is 0.06. An excerpt, or a text that quotes another among much else,
+has a lower similarity and is not found.
 """
 
 import re
@@ -15,51 +15,52 @@ from datasketch import MinHash, MinHashLSH
 
 from pipeline.corpus import tables
 
-WORDS, MARKS = re.compile(r"\w+"), re.compile(r"\S")  # marks count where there is no word
+WORD, MARK = re.compile(r"\w+"), re.compile(r"\S")  # a text without a word is compared by its other characters
 SHINGLE_SIZE = 3  # words
 NUM_PERM = 64
-THRESHOLD = 0.7  # a share as large makes a near copy: of a post of twenty words, one with another word in its middle
-# Texts that share NEAR are compared with a probability of 0.99: 16 bands of 4 numbers, one of which must be equal.
+THRESHOLD = 0.7  # Jaccard similarity; a text of twenty words with one word changed in its middle has about this
+# Locality-sensitive hashing: 16 bands of 4 values find a pair at the threshold with a probability of 0.99.
 BANDS = (16, 4)
-SEED = 1  # of the hash functions: fingerprints of different seeds cannot be compared
+SEED = 1  # of the hash functions; fingerprints of different seeds cannot be compared
 
 
 def fingerprint(text: str) -> bytes:
-    """64 numbers of 32 bits, in little-endian order; the same on every machine."""
-    words = WORDS.findall(text.lower()) or MARKS.findall(text)
-    runs = {" ".join(words[start : start + SHINGLE_SIZE]) for start in range(max(1, len(words) - SHINGLE_SIZE + 1))}
-    sketch = MinHash(NUM_PERM, seed=SEED, scheme="affine32")
-    sketch.update_batch([run.encode("utf-8", "replace") for run in runs])
-    return sketch.hashvalues.astype("<u4").tobytes()
+    """The MinHash of a text: 64 values of 32 bits, little-endian; the same on every machine."""
+    words = WORD.findall(text.lower()) or MARK.findall(text)
+    starts = range(max(1, len(words) - SHINGLE_SIZE + 1))
+    shingles = {" ".join(words[start : start + SHINGLE_SIZE]) for start in starts}
+    minhash = MinHash(NUM_PERM, seed=SEED, scheme="affine32")
+    minhash.update_batch([shingle.encode("utf-8", "replace") for shingle in shingles])
+    return minhash.hashvalues.astype("<u4").tobytes()
 
 
-def find_near_duplicates(known: Iterable[bytes], asked: Iterable[bytes]) -> Iterator[tuple[int, int, float]]:
-    """Which of the fingerprints asked for are of near copies of known ones.
+def find_near_duplicates(indexed: Iterable[bytes], queries: Iterable[bytes]) -> Iterator[tuple[int, int, float]]:
+    """Yield the queries that are near-duplicates of an indexed text; all are fingerprints.
 
-    Yields the place of each among `asked`, that of the known one most like it, and the share that they have in common.
+    Each as its position among the queries, the position of the most similar indexed text, and their similarity.
     """
-    sketches = [to_minhash(each) for each in known]
+    minhashes = [to_minhash(each) for each in indexed]
     index = MinHashLSH(num_perm=NUM_PERM, params=BANDS)
-    for place, each in enumerate(sketches):
-        index.insert(place, each)
-    for place, each in enumerate(map(to_minhash, asked)):
-        alike = [(each.jaccard(sketches[other]), -int(other)) for other in index.query(each)]
-        share, other = max(alike, default=(0.0, 0))
-        if share >= THRESHOLD:
-            yield place, -other, float(share)
+    for position, minhash in enumerate(minhashes):
+        index.insert(position, minhash)
+    for position, minhash in enumerate(map(to_minhash, queries)):
+        candidates = [(minhash.jaccard(minhashes[other]), -int(other)) for other in index.query(minhash)]
+        similarity, other = max(candidates, default=(0.0, 0))
+        if similarity >= THRESHOLD:
+            yield position, -other, float(similarity)
 
 
 def to_minhash(fingerprint: bytes) -> MinHash:
-    numbers = np.frombuffer(fingerprint, "<u4").astype(np.uint32)
-    return MinHash(NUM_PERM, seed=SEED, scheme="affine32", hashvalues=numbers)
+    values = np.frombuffer(fingerprint, "<u4").astype(np.uint32)
+    return MinHash(NUM_PERM, seed=SEED, scheme="affine32", hashvalues=values)
 
 
-def save_fingerprints(out: Path, learned_from: Iterable[Path]) -> None:
-    """Write the fingerprints of all posts in these tables: of those that a stage has learned from, or chosen by."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+def save_fingerprints(path: Path, fitted_on: Iterable[Path]) -> None:
+    """Write the fingerprints of all examples in the tables that a model was fitted on, or selected by."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     rows = (
         {"id": id, "fingerprint": fingerprint}
-        for path in learned_from
-        for id, fingerprint in tables.read_rows(path, tables.FINGERPRINT_SCHEMA)
+        for table in fitted_on
+        for id, fingerprint in tables.read_rows(table, tables.FINGERPRINT_SCHEMA)
     )
-    tables.write_table(out, tables.FINGERPRINT_SCHEMA, rows)
+    tables.write_table(path, tables.FINGERPRINT_SCHEMA, rows)

@@ -1,8 +1,8 @@
-"""Where posts come from: the sample, a named corpus, a folder, or an archive here or behind a URL.
+"""Sources of labelled texts: the sample, a named corpus, a folder, or an archive at a path or a URL.
 
-Every source is read as a stream of members `(path, text)`, with paths laid out `train/<label>/<name>.txt` and
-`test/<label>/<name>.txt`. Archives are read member by member and never extracted: a name in an archive is
-only ever text, and cannot reach the file system.
+Every source is read as a stream of `(id, content)` pairs, where an id is `train/<label>/<name>.txt` or
+`test/<label>/<name>.txt`. Archives are read member by member and never extracted, so that a name in an archive cannot
+reach the file system.
 """
 
 import bz2
@@ -26,19 +26,19 @@ from pipeline.cli import UserError
 from pipeline.corpus import sample
 from pipeline.params.fetch import Fetch
 
-# What a member must look like: at most one folder around the layout, no hidden files (`._0.txt` of macOS), no `..`.
+# The name of an example: at most one folder around the layout, no hidden files (`._0.txt` of macOS), no `..`.
 MEMBER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?((train|test)/([^/.][^/]*)/[^/.][^/]*\.txt)")
 SPLIT_FOLDER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?(train|test)(?:/.*)?")
 
-# A post is text that a person wrote. What is beyond these bounds is not a corpus but a mistake, or an attack.
-MAX_POST_BYTES = 1 << 20
-MAX_POSTS = 20_000_000
+# Limits on what is read: a source beyond them is an error or an attack.
+MAX_EXAMPLE_BYTES = 1 << 20
+MAX_EXAMPLES = 20_000_000
 MAX_TOTAL_BYTES = 64 << 30
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus known by name: its address, its content digest (see `pipeline.fetch`) and its licence."""
+    """A named corpus: its URL, its content digest (see `pipeline.fetch`) and its licence."""
 
     url: str
     digest: str
@@ -56,18 +56,18 @@ CORPORA = {
 
 @dataclass(frozen=True)
 class Source:
-    """A source as `fetch.source` names it. `where` is a URL or a local path, and None for the sample."""
+    """A source as `fetch.source` names it. `location` is a URL or a local path, and None for the sample."""
 
     kind: str  # sample, url, archive or folder
-    name: str  # what may be written into artifacts: no path of this machine
-    where: str | Path | None = None
-    digest: str | None = None  # the content digest it must have, if one is known
+    name: str  # as written into artifacts: no path of this machine, no secret of a URL
+    location: str | Path | None = None
+    digest: str | None = None  # the content digest that it must have, or None
 
 
 def resolve_source(params: Fetch, base: Path) -> Source:
-    """Tell what `fetch.source` means; a relative path is taken from `base`.
+    """The source that `fetch.source` names; a relative path is relative to `base`.
 
-    Raises Stop when it is neither a known name, nor a URL, nor a path that exists.
+    Raises UserError if it is neither a known name, nor a URL, nor an existing path.
     """
     name = params.source
     if name == "sample":
@@ -78,8 +78,8 @@ def resolve_source(params: Fetch, base: Path) -> Source:
         try:
             parts = urlsplit(name)
         except ValueError as error:
-            raise UserError(f"fetch.source is {name!r}, which is no URL ({error})") from None
-        # Without what may be a secret: user and password, or a token in the query.
+            raise UserError(f"fetch.source is {name!r}, which is not a valid URL ({error})") from None
+        # Without user, password and query, which may hold secrets.
         public = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         return Source("url", public, name, params.digest)
     path = base / os.path.expanduser(name)
@@ -88,19 +88,19 @@ def resolve_source(params: Fetch, base: Path) -> Source:
     if path.is_file():
         return Source("archive", path.name, path, params.digest)
     raise UserError(
-        f"fetch.source is {name!r}, but there is no such path; "
+        f"fetch.source is {name!r}, but that path does not exist; "
         f"give sample, {', '.join(CORPORA)}, or a path or http(s) URL of an archive or folder"
     )
 
 
 def source_fingerprint(source: Source) -> dict[str, str]:
-    """What tells DVC that a local source changed, its content. That another one is named, DVC sees in `params.yaml`.
+    """The kind of the source and, for a local one, the sha256 of its content.
 
-    A URL is not asked: what it gave once is pinned by its digest.
+    A URL is not requested: what it returned once is pinned by `fetch.digest`.
     """
     if source.kind == "archive":
-        assert isinstance(source.where, Path)
-        with source.where.open("rb") as file:
+        assert isinstance(source.location, Path)
+        with source.location.open("rb") as file:
             return {"kind": source.kind, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     if source.kind == "folder":
         total = hashlib.sha256()
@@ -111,92 +111,94 @@ def source_fingerprint(source: Source) -> dict[str, str]:
 
 
 def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
-    """Yield `(path, content)` of every post of a folder (sorted) or an archive (in its own order).
+    """Yield `(id, content)` of every example of a folder (sorted) or an archive (in its own order).
 
-    Says how many other files there were. Raises Stop for what cannot be read to its end, is beyond the bounds above,
-    or has a `train/` or `test/` without posts.
+    Prints how many other files were skipped. Raises UserError for a source that cannot be read to its end, exceeds the
+    limits above, or has a `train/` or `test/` folder without examples.
     """
-    assert isinstance(source.where, Path)
-    read = read_folder if source.kind == "folder" else read_zip if zipfile.is_zipfile(source.where) else read_tar
+    assert isinstance(source.location, Path)
+    read = read_folder if source.kind == "folder" else read_zip if zipfile.is_zipfile(source.location) else read_tar
     folders: set[str] = set()
     filled: set[str] = set()
-    count = total = passed_over = 0
-    other = ""
-    for name, content in read(source.where, source.name):
+    count = total = skipped = 0
+    skipped_name = ""
+    for name, content in read(source.location, source.name):
         if folder := SPLIT_FOLDER.fullmatch(name):
             folders.add(folder[1])
         if content is None:
             if folder and not name.endswith("/") and not name.rpartition("/")[2].startswith("."):
-                passed_over, other = passed_over + 1, name
+                skipped, skipped_name = skipped + 1, name
             continue
         member = MEMBER.fullmatch(name)
         assert member is not None
-        # The digest's lines are made of names, and so are reports: no line break, tab or broken character in one.
+        # Names are part of the digest's lines and of reports: they must hold no line break, tab or broken character.
         if not member[1].isprintable():
-            raise UserError(f"{source.name}: the name {name!r} holds a character that cannot be printed; rename it")
+            raise UserError(f"{source.name}: the name {name!r} contains an unprintable character; rename it")
         filled.add(member[2])
         count, total = count + 1, total + len(content)
-        if len(content) > MAX_POST_BYTES:
+        if len(content) > MAX_EXAMPLE_BYTES:
+            raise UserError(f"{source.name}: {name} is larger than {MAX_EXAMPLE_BYTES:,} bytes; remove it")
+        if count > MAX_EXAMPLES or total > MAX_TOTAL_BYTES:
             raise UserError(
-                f"{source.name}: {name} is larger than {MAX_POST_BYTES:,} bytes, which is no post; remove it"
-            )
-        if count > MAX_POSTS or total > MAX_TOTAL_BYTES:
-            raise UserError(
-                f"{source.name} is beyond {MAX_POSTS:,} posts or {MAX_TOTAL_BYTES:,} bytes; take a part of it"
+                f"{source.name} has more than {MAX_EXAMPLES:,} examples or {MAX_TOTAL_BYTES:,} bytes; use a part of it"
             )
         yield member[1], content
-    if passed_over:
-        print(f"  passed over {passed_over:,} files that are no <label>/<name>.txt, for example {other!r}")
+    if skipped:
+        print(f"  skipped {skipped:,} files that are not named <label>/<name>.txt, for example {skipped_name!r}")
     if not filled:
-        raise UserError(f"{source.name} has no post laid out as train/<label>/<name>.txt; arrange its posts so")
+        raise UserError(f"{source.name} has no example named train/<label>/<name>.txt; rename its files to that layout")
     if empty := sorted({"train", *folders} - filled):
-        raise UserError(f"{source.name} has no post in {empty[0]}/; fill it, or leave test/ out to have one made")
+        raise UserError(
+            f"{source.name} has no example in {empty[0]}/; fill it, or omit test/ to have a test split drawn"
+        )
 
 
 def read_folder(folder: Path, _: str) -> Iterator[tuple[str, bytes | None]]:
-    """Yield `(name, content)` of all that is in a folder; the content is None for all but posts, folders end in /."""
+    """Yield `(name, content)` of all files and folders; the content is None unless the name is an example's."""
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         name = path.relative_to(folder).as_posix()
         try:
             if path.is_dir():
                 yield f"{name}/", None
             else:
-                yield name, read_post(path.open("rb") if MEMBER.fullmatch(name) and path.is_file() else None)
+                yield name, read_content(path.open("rb") if MEMBER.fullmatch(name) and path.is_file() else None)
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def read_tar(archive: Path, called: str) -> Iterator[tuple[str, bytes | None]]:
-    """As `read_folder`. Only regular files are read: links and devices are never followed."""
+def read_tar(archive: Path, display_name: str) -> Iterator[tuple[str, bytes | None]]:
+    """As `read_folder`, for a tar archive. Only regular files are read: links and devices are never followed."""
     try:
         with decompressed(archive) as file, tarfile.open(fileobj=file, mode="r|", tarinfo=Member) as tar:
             while member := tar.next():
-                is_post = MEMBER.fullmatch(member.name) and member.isreg()
+                is_example = MEMBER.fullmatch(member.name) and member.isreg()
                 name = f"{member.name}/" if member.isdir() else member.name
-                yield name, read_post(tar.extractfile(member) if is_post else None)
-                tar.members = []  # type: ignore[attr-defined]  # it would remember every member
-            # The checksum stands at the end of a compressed file, and is looked at when the end is read.
+                yield name, read_content(tar.extractfile(member) if is_example else None)
+                tar.members = []  # type: ignore[attr-defined]  # otherwise it keeps every member
+            # The checksum is at the end of a compressed file, and is verified when the end is read.
             while file.read(1 << 20):
                 pass
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        raise UserError(f"{called} is not a whole .tar.gz or .zip archive ({reason(error)}); get it again") from None
+        raise UserError(
+            f"{display_name} is not a complete .tar.gz or .zip archive ({reason(error)}); download it again"
+        ) from None
 
 
 class Member(tarfile.TarInfo):
-    """A member of an archive that has to be whole: tarfile itself takes a missing or broken header for the end."""
+    """A member of a complete archive: tarfile itself takes a missing or broken header for the archive's end."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "Member":
         try:
             return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the mark at the end of an archive
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the end-of-archive mark
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from None
 
 
 def decompressed(archive: Path) -> BufferedIOBase:
-    """The file's content; unlike tarfile's own decompression, it tells when the file is cut short or damaged."""
+    """The file's content; unlike tarfile's own decompression, it raises an error for a truncated or damaged file."""
     with archive.open("rb") as file:
         magic = file.read(6)
     if magic.startswith(b"\x1f\x8b"):
@@ -208,25 +210,27 @@ def decompressed(archive: Path) -> BufferedIOBase:
     return archive.open("rb")
 
 
-def read_zip(archive: Path, called: str) -> Iterator[tuple[str, bytes | None]]:
-    """As `read_folder`. A link is kept in a .zip as its target's name, and left out."""
+def read_zip(archive: Path, display_name: str) -> Iterator[tuple[str, bytes | None]]:
+    """As `read_folder`, for a zip archive. A link is stored as its target's name, and skipped."""
     try:
-        with zipfile.ZipFile(archive) as whole:
-            for member in whole.infolist():
+        with zipfile.ZipFile(archive) as zip_file:
+            for member in zip_file.infolist():
                 is_link = stat.S_ISLNK(member.external_attr >> 16)
-                is_post = MEMBER.fullmatch(member.filename) and not is_link
-                yield member.filename, read_post(whole.open(member) if is_post else None)
+                is_example = MEMBER.fullmatch(member.filename) and not is_link
+                yield member.filename, read_content(zip_file.open(member) if is_example else None)
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
-        # RuntimeError is how zipfile asks for a password, NotImplementedError how it meets an unknown compression.
-        raise UserError(f"{called} is not a whole, readable .zip archive ({reason(error)}); get it again") from None
+        # zipfile raises RuntimeError for a password, NotImplementedError for an unknown compression.
+        raise UserError(
+            f"{display_name} is not a complete, readable .zip archive ({reason(error)}); download it again"
+        ) from None
 
 
-def read_post(file: IO[bytes] | None) -> bytes | None:
-    """The content, up to a byte beyond the bound; None where there is no file."""
+def read_content(file: IO[bytes] | None) -> bytes | None:
+    """The content, up to one byte more than the limit; None if there is no file."""
     if file is None:
         return None
     with file:
-        return file.read(MAX_POST_BYTES + 1)
+        return file.read(MAX_EXAMPLE_BYTES + 1)
 
 
 def reason(error: Exception) -> str:
@@ -234,5 +238,5 @@ def reason(error: Exception) -> str:
 
 
 def read_sample(params: Fetch) -> Iterator[tuple[str, bytes]]:
-    for path, text in sample.posts(params.sample_size, params.sample_seed):
-        yield path, text.encode()
+    for id, text in sample.posts(params.sample_size, params.sample_seed):
+        yield id, text.encode()

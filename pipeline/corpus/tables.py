@@ -1,4 +1,4 @@
-"""Parquet tables, read and written in batches: memory does not grow with the number of rows."""
+"""Parquet tables, read and written in batches, so that memory does not grow with the number of rows."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 RAW_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("split", pa.string())])
-# A post's fingerprint (see `pipeline.corpus.near_duplicates`) goes with it, up to whoever learns from it.
+# The fingerprint (see `pipeline.corpus.near_duplicates`) stays with its example, up to the stage that is fitted on it.
 SPLIT_SCHEMA = pa.schema(
     [("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("fingerprint", pa.binary())]
 )
@@ -25,7 +25,7 @@ IDS_SCHEMA = pa.schema(
 )
 FINGERPRINT_SCHEMA = pa.schema([("id", pa.string()), ("fingerprint", pa.binary())])
 
-BATCH_ROWS = 4096  # rows
+BATCH_ROWS = 4096
 
 
 def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
@@ -36,26 +36,26 @@ def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -
 
 
 def read_batches(path: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
-    """Yield the rows as batches of columns: `{"text": [...], "label": [...]}`."""
+    """Yield the rows in batches of columns: `{"text": [...], "label": [...]}`."""
     with open_parquet(path) as file:
         for batch in file.iter_batches(BATCH_ROWS, columns=columns):
             yield batch.to_pydict()
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """Raises FileNotFoundError, with the file's name, where there is none."""
+    """Raises FileNotFoundError, with the file's name, if there is none."""
     path.stat()
-    # Arrow's own kind of file, and nothing read ahead: a thread of Arrow that still holds a Python file when the
-    # process ends can abort it ("terminate called without an active exception"), after all has been done.
+    # Opened by Arrow itself, and nothing read ahead: an Arrow thread that still holds a Python file when the process
+    # ends can abort it ("terminate called without an active exception").
     return pq.ParquetFile(pa.memory_map(str(path)), pre_buffer=False)
 
 
 def read_rows(path: Path, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows with all columns of the schema, in its order."""
+    """Yield the rows as tuples of the schema's columns, in its order."""
     for batch in read_batches(path, schema.names):
         yield from zip(*(batch[name] for name in schema.names), strict=True)
 
 
 def read_column(path: Path, name: str) -> list[Any]:
-    """One whole column."""
+    """Read one whole column."""
     return [value for batch in read_batches(path, [name]) for value in batch[name]]

@@ -1,4 +1,4 @@
-"""Batches of posts of about one length, so that little of what the GRU computes is padding."""
+"""Encoded examples, and batches of examples of similar length, which need little padding."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,29 +13,27 @@ from pipeline.features.tokenizer import EncodedText
 
 @dataclass(frozen=True)
 class EncodedExamples:
-    """Encoded posts, one after the other.
+    """Encoded examples, one after the other.
 
-    Post `i` is `tokens[starts[i] : starts[i + 1]]`, with label `labels[i]`, and the symbols of its text (see
-    `pipeline.features.ngrams`) are `characters[character_starts[i] : character_starts[i + 1]]`.
+    Example `i` has the tokens `tokens[starts[i] : starts[i + 1]]`, the label `labels[i]`, and the characters (see
+    `pipeline.features.ngrams`) `characters[character_starts[i] : character_starts[i + 1]]`.
     """
 
     tokens: np.ndarray  # int32 [all tokens]
-    ends: np.ndarray  # int64 [all tokens]: where in `characters` each token ends
-    starts: np.ndarray  # int64 [posts + 1]
+    ends: np.ndarray  # int64 [all tokens]: the position in `characters` where each token ends
+    starts: np.ndarray  # int64 [examples + 1]
     characters: np.ndarray  # uint16 [all characters]
-    character_starts: np.ndarray  # int64 [posts + 1]
-    labels: np.ndarray  # int [posts]
-    evidence: (
-        np.ndarray
-    )  # float32 [all tokens, columns], see `pipeline.features.ngram_features`; there may be no column
+    character_starts: np.ndarray  # int64 [examples + 1]
+    labels: np.ndarray  # int [examples]
+    ngram_features: np.ndarray  # float32 [all tokens, feature_dim], see `pipeline.features.ngram_features`
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def from_encoded(encoded: Iterable[EncodedText], labels: Sequence[int] | np.ndarray) -> EncodedExamples:
-    """Posts put together, without evidence yet."""
-    ids, ends, characters = ([*parts] for parts in zip(*encoded, strict=True))
+def from_encoded(texts: Iterable[EncodedText], labels: Sequence[int] | np.ndarray) -> EncodedExamples:
+    """Concatenate encoded texts, with n-gram features of dimension 0."""
+    ids, ends, characters = ([*parts] for parts in zip(*texts, strict=True))
     tokens, starts = concatenate(ids)
     symbols, character_starts = concatenate(characters)
     all_ends = concatenate(ends)[0] + np.repeat(character_starts[:-1], np.diff(starts))
@@ -46,58 +44,59 @@ def from_encoded(encoded: Iterable[EncodedText], labels: Sequence[int] | np.ndar
 
 
 def read_encoded(path: Path) -> EncodedExamples:
-    """What `vectorize` wrote."""
+    """Read a table that the stage vectorize wrote."""
     with tables.open_parquet(path) as file:
         table = file.read(columns=["tokens", "ends", "characters", "label"])
     rows = zip(*(table[name].to_pylist() for name in ("tokens", "ends", "characters")), strict=True)
-    encoded = (EncodedText(np.array(ids), np.array(ends), np.frombuffer(text, np.uint16)) for ids, ends, text in rows)
-    return from_encoded(encoded, table["label"].to_numpy())
+    texts = (EncodedText(np.array(ids), np.array(ends), np.frombuffer(text, np.uint16)) for ids, ends, text in rows)
+    return from_encoded(texts, table["label"].to_numpy())
 
 
-def select(ids: EncodedExamples, posts: np.ndarray) -> EncodedExamples:
-    """The posts where `posts` is true."""
-    lengths, widths = np.diff(ids.starts), np.diff(ids.character_starts)
-    tokens, characters = np.repeat(posts, lengths), np.repeat(posts, widths)
-    starts, character_starts = (np.append(0, np.cumsum(counts[posts])) for counts in (lengths, widths))
-    moved = np.repeat(character_starts[:-1] - ids.character_starts[:-1][posts], lengths[posts])
+def select(examples: EncodedExamples, mask: np.ndarray) -> EncodedExamples:
+    """The examples where `mask` is true."""
+    lengths, character_lengths = np.diff(examples.starts), np.diff(examples.character_starts)
+    tokens, characters = np.repeat(mask, lengths), np.repeat(mask, character_lengths)
+    starts, character_starts = (np.append(0, np.cumsum(counts[mask])) for counts in (lengths, character_lengths))
+    shift = np.repeat(character_starts[:-1] - examples.character_starts[:-1][mask], lengths[mask])
     return EncodedExamples(
-        ids.tokens[tokens], ids.ends[tokens] + moved, starts, ids.characters[characters], character_starts,
-        ids.labels[posts], ids.evidence[tokens],
+        examples.tokens[tokens], examples.ends[tokens] + shift, starts, examples.characters[characters],
+        character_starts, examples.labels[mask], examples.ngram_features[tokens],
     )  # fmt: skip
 
 
 def pad_batch(
-    ids: EncodedExamples, rows: np.ndarray, width: int | None = None
+    examples: EncodedExamples, rows: np.ndarray, length: int | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The posts `rows` as the network's inputs, padded with 0 on the right, and their labels `[batch]`.
+    """The examples `rows` as inputs of the network, padded with 0 on the right, and their labels `[batch]`.
 
-    Inputs: `ids` int32 `[batch, time]` and, where there is any, `evidence` float32 `[batch, time, columns]`; time is
-    `width`, or for None the length of the longest of these posts.
+    Inputs: `ids` int32 `[batch, time]` and, unless its dimension is 0, `ngram_features` float32
+    `[batch, time, feature_dim]`; time is `length`, or the length of the longest of these examples if that is None.
     """
-    lengths = ids.starts[rows + 1] - ids.starts[rows]
-    steps = np.arange(width or lengths.max())
-    real = steps < lengths[:, None]
-    chosen = (ids.starts[rows, None] + steps)[real]
-    inputs = {"ids": np.zeros(real.shape, np.int32)}
-    inputs["ids"][real] = ids.tokens[chosen]
-    if columns := ids.evidence.shape[1]:
-        inputs["evidence"] = np.zeros((*real.shape, columns), np.float32)
-        inputs["evidence"][real] = ids.evidence[chosen]
-    return inputs, ids.labels[rows]
+    lengths = examples.starts[rows + 1] - examples.starts[rows]
+    steps = np.arange(length or lengths.max())
+    mask = steps < lengths[:, None]
+    positions = (examples.starts[rows, None] + steps)[mask]
+    inputs = {"ids": np.zeros(mask.shape, np.int32)}
+    inputs["ids"][mask] = examples.tokens[positions]
+    if feature_dim := examples.ngram_features.shape[1]:
+        inputs["ngram_features"] = np.zeros((*mask.shape, feature_dim), np.float32)
+        inputs["ngram_features"][mask] = examples.ngram_features[positions]
+    return inputs, examples.labels[rows]
 
 
 def iterate_batches(
-    ids: EncodedExamples, size: int, width: int | None = None, rng: np.random.Generator | None = None
+    examples: EncodedExamples, batch_size: int, length: int | None = None, rng: np.random.Generator | None = None
 ) -> Iterator[tuple[dict, np.ndarray]]:
-    """Yield all posts as padded batches of about one length, or all of one `width`.
+    """Yield all examples as padded batches of similar length, or all padded to one `length`.
 
-    With `rng`, for training: lengths are blurred by 5 %, so that batches differ from epoch to epoch, and come in
-    random order; with one width for all, length plays no part. Without, in order of length.
+    With `rng`, for training, lengths are blurred by 5 %, so that batches differ from epoch to epoch, and batches come
+    in random order; with one length for all, they are drawn at random. Without `rng`, in order of length.
     """
-    lengths = np.diff(ids.starts) if width is None or rng is None else np.ones(len(ids))
-    order = np.argsort(lengths if rng is None else lengths * rng.uniform(0.95, 1.05, len(ids)), kind="stable")
-    parts = [order[start : start + size] for start in range(0, len(ids), size)]
+    lengths = np.diff(examples.starts) if length is None or rng is None else np.ones(len(examples))
+    keys = lengths if rng is None else lengths * rng.uniform(0.95, 1.05, len(examples))
+    order = np.argsort(keys, kind="stable")
+    parts = [order[start : start + batch_size] for start in range(0, len(examples), batch_size)]
     if rng is not None:
         rng.shuffle(parts)
     for rows in parts:
-        yield pad_batch(ids, rows, width)
+        yield pad_batch(examples, rows, length)

@@ -19,9 +19,7 @@ def classification_metrics(y_true: np.ndarray, probabilities: np.ndarray) -> dic
     labels = np.arange(probabilities.shape[1])
     return {
         "accuracy": round(float(accuracy_score(y_true, y_pred)), DECIMALS),
-        "macro_f1": round(
-            float(f1_score(y_true, y_pred, labels=labels, average="macro", zero_division=0)), DECIMALS
-        ),
+        "macro_f1": round(float(f1_score(y_true, y_pred, labels=labels, average="macro", zero_division=0)), DECIMALS),
         "log_loss": round(float(log_loss(y_true, probabilities, labels=labels)), DECIMALS),
         "ece": calibration.expected_calibration_error(y_true, probabilities),
     }

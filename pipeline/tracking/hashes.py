@@ -13,7 +13,13 @@ from pipeline.params import Params
 SPLIT = Path("reports/split.json")
 METRICS = "reports/metrics.json"
 MODEL = "models/model.onnx"  # its metadata hold the digests of the files it needs
-RESULT_FILES = [METRICS, MODEL, "models/baseline.safetensors", "models/ngram_features.safetensors", "models/tokenizer.json"]
+RESULT_FILES = [
+    METRICS,
+    MODEL,
+    "models/baseline.safetensors",
+    "models/ngram_features.safetensors",
+    "models/tokenizer.json",
+]
 
 
 def result_inputs(params: Params) -> dict[str, Any]:
