@@ -1,21 +1,23 @@
-"""Stage 7, explain: posts worth a look, and the words that moved the answer.
+"""Stage 7, explain: select errors and other examples, and compute the attributions of their words.
 
     python -m pipeline.explain
 
-Chosen are the mistakes, those that the classifier was surest of first, posts that the recurrent network or the baseline
-alone gets right, some right answers for comparison, and the posts of two labels that are most alike. They stand in
-`reports/explanations.json`. What moved an answer is what each word adds to the log-odds of the label predicted, against the
-right one, or where that was predicted against the next: by integrated gradients for the network's half of the answer
-(`pipeline.model.attribution`), exactly for the linear model's (`pipeline.model.linear.shares`).
+Selected are the errors, those with the highest confidence first, examples that only the network or only the baseline
+classifies correctly, some correct predictions for comparison, and pairs of very similar examples with different labels.
+They are written to `reports/explanations.json`. An attribution is what a word adds to the log-odds of the predicted
+label against a reference: the true label, or for a correct prediction the second most probable one. It is computed by
+integrated gradients for the network (`pipeline.model.attribution`) and exactly for the baseline
+(`pipeline.model.linear.attributions`).
 """
 
-import csv
 import json
 import re
 import time
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -24,8 +26,9 @@ from pipeline import cli, params
 from pipeline.corpus import tables
 from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts, token_spans
-from pipeline.model import attribution, linear
-from pipeline.model.backend import keras, tf
+from pipeline.metrics import predictions
+from pipeline.metrics.predictions import Predictions
+from pipeline.model import linear
 from pipeline.model.classifier import Classifier
 
 TEST = Path("data/split/test.parquet")
@@ -33,162 +36,190 @@ MODELS = Path("models")
 EVALUATION = Path("reports/evaluation")
 OUT = Path("reports/explanations.json")
 
-MISTAKES, ALONE, RIGHT = 1000, 100, 3  # at most; right ones are per label, of the surest and of the least sure
+MAX_ERRORS, MAX_DISAGREEMENTS, CORRECT_PER_LABEL = 1000, 100, 3  # the last: of the highest and of the lowest confidence
 WORD = re.compile(r"\w+|[^\w\s]")
-WORDS = 15  # of a post, that moved its answer most
-COMPARED = 10_000  # posts among which those most alike are looked for
-BLOCK = 500  # posts compared with all others at once
-PAIRS, PER_LABELS = 12, 2  # of posts most alike: in all, and of the same two labels
+MAX_WORDS = 15  # of an example, those with the largest attributions
+MAX_COMPARED = 10_000  # examples that similar pairs are searched among
+BLOCK = 500  # examples compared with all others at a time
+MAX_PAIRS, MAX_PAIRS_PER_LABELS = 12, 2  # of similar examples: in all, and with the same two labels
+
+Attribution = tuple[int, int, float]  # start and end of a word in the text, and its attribution
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The test examples and their evaluated predictions."""
+
+    ids: list[str]
+    texts: list[str]
+    classifier: Predictions
+    network_correct: np.ndarray  # bool [examples]
+    baseline_correct: np.ndarray  # bool [examples]
+
+    __test__ = False  # no class of tests
+
+    @property
+    def correct(self) -> np.ndarray:
+        return self.classifier.y_pred == self.classifier.y_true
+
+    @property
+    def confidence(self) -> np.ndarray:
+        return self.classifier.y_proba.max(axis=1)
 
 
 def main() -> None:
     params.load()
     start = time.monotonic()
-    ids, texts, names = (tables.read_column(TEST, name) for name in ("id", "text", "label"))
-    classifier = Classifier(MODELS)
-    labels = classifier.labels
-    y_true = np.array([labels.index(name) for name in names])
-    answers = {path.parent.name: read(path, labels) for path in EVALUATION.glob("*/predictions.csv")}
-    right = {model: answer == y_true for model, (answer, _) in answers.items()}
-    network_right = right.get("network", right["classifier"])
-
-    y_pred, probabilities = answers["classifier"]
-    confidence = probabilities.max(axis=1)
-    chosen = choose(y_true, confidence, right["classifier"], network_right, right["baseline"])
-    others = np.where(np.arange(len(labels)) == y_pred[:, None], -1, probabilities)
-    against = np.where(right["classifier"], others.argmax(axis=1), y_true)
-    moved = what_moved(classifier, [texts[row] for row in chosen], y_pred[chosen], against[chosen])
-    posts = [
-        {
-            "id": ids[row],
-            "text": texts[row],
-            "y_true": labels[y_true[row]],
-            "y_pred": labels[y_pred[row]],
-            "against": labels[against[row]],
-            "confidence": round(float(confidence[row]), 4),
-            "network": "right" if network_right[row] else "wrong",
-            "baseline": "right" if right["baseline"][row] else "wrong",
-            "words": words,
-        }
-        for row, words in zip(chosen, moved, strict=True)
-    ]
-    alike = [
-        {"similarity": share}
+    test = read_test_set()
+    rows = select_examples(test)
+    target, reference = test.classifier.y_pred[rows], reference_labels(test)[rows]
+    texts = [test.texts[row] for row in rows]
+    attributions = word_attributions(Classifier(MODELS), texts, target, reference)
+    labels = test.classifier.labels
+    examples = [
+        describe(test, row)
         | {
-            side: {
-                "id": ids[row],
-                "text": texts[row],
-                "y_true": labels[y_true[row]],
-                "y_pred": labels[y_pred[row]],
-            }
-            for side, row in (("one", one), ("other", other))
+            "reference": labels[other],
+            "confidence": round(float(test.confidence[row]), 4),
+            "network_correct": bool(test.network_correct[row]),
+            "baseline_correct": bool(test.baseline_correct[row]),
+            "attributions": words,
         }
-        for one, other, share in most_alike(texts, y_true)
+        for row, other, words in zip(rows, reference, attributions, strict=True)
     ]
-    mistakes = int((~right["classifier"]).sum())
-    result = {"mistakes": mistakes, "posts": posts, "alike": alike}
+    pairs = [
+        {"similarity": similarity, "first": describe(test, first), "second": describe(test, second)}
+        for first, second, similarity in similar_pairs(test.texts, test.classifier.y_true)
+    ]
+    n_errors = int((~test.correct).sum())
+    result = {"errors": n_errors, "examples": examples, "similar_pairs": pairs}
     OUT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"explain: {mistakes:,} mistakes, {len(posts):,} posts with the words that moved the answer, "
-          f"in {time.monotonic() - start:.1f} s")  # fmt: skip
+    print(
+        f"explain: {n_errors:,} errors; attributions for {len(examples):,} examples in {time.monotonic() - start:.1f} s"
+    )
 
 
-def read(path: Path, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The labels predicted, as indices `[posts]`, and the probabilities `[posts, labels]`, as `evaluate` wrote them."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    y_pred = np.array([labels.index(row["y_pred"]) for row in rows])
-    return y_pred, np.array([[float(row[f"probability_{label}"]) for label in labels] for row in rows])
+def read_test_set() -> TestSet:
+    """The test split with the predictions that `evaluate` wrote."""
+    ids, texts = (tables.read_column(TEST, name) for name in ("id", "text"))
+    models = {}
+    for path in EVALUATION.glob("*/predictions.csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            models[path.parent.name] = predictions.parse(file)
+    correct = {model: each.y_pred == each.y_true for model, each in models.items()}
+    network_correct = correct.get("network", correct["classifier"])
+    return TestSet(ids, texts, models["classifier"], network_correct, correct["baseline"])
 
 
-def choose(
-    y_true: np.ndarray,
-    confidence: np.ndarray,
-    right: np.ndarray,
-    network_right: np.ndarray,
-    baseline_right: np.ndarray,
-) -> list[int]:
-    """Rows of the posts to show, each once: mistakes, then those that one alone gets right, then some right ones.
+def describe(test: TestSet, row: int) -> dict[str, Any]:
+    labels = test.classifier.labels
+    return {
+        "id": test.ids[row],
+        "text": test.texts[row],
+        "y_true": labels[test.classifier.y_true[row]],
+        "y_pred": labels[test.classifier.y_pred[row]],
+    }
 
-    All are `[posts]`: label indices, how sure the classifier is, and who is right.
-    """
-    surest = np.argsort(-confidence, kind="stable")
+
+def select_examples(test: TestSet) -> list[int]:
+    """The rows to explain, each once: errors, disagreements of network and baseline, and some correct predictions."""
+    by_confidence = np.argsort(-test.confidence, kind="stable")
+
+    def where(mask: np.ndarray) -> np.ndarray:
+        return by_confidence[mask[by_confidence]]
+
     rows = [
-        *surest[~right[surest]][:MISTAKES],
-        *surest[(network_right & ~baseline_right)[surest]][:ALONE],
-        *surest[(~network_right & baseline_right)[surest]][:ALONE],
+        *where(~test.correct)[:MAX_ERRORS],
+        *where(test.network_correct & ~test.baseline_correct)[:MAX_DISAGREEMENTS],
+        *where(~test.network_correct & test.baseline_correct)[:MAX_DISAGREEMENTS],
     ]
-    for label in np.unique(y_true)[: MISTAKES // (2 * RIGHT)]:
-        of_label = surest[(right & (y_true == label))[surest]]
-        rows += [*of_label[:RIGHT], *of_label[-RIGHT:]]
+    y_true = test.classifier.y_true
+    for label in np.unique(y_true)[: MAX_ERRORS // (2 * CORRECT_PER_LABEL)]:
+        correct = where(test.correct & (y_true == label))
+        rows += [*correct[:CORRECT_PER_LABEL], *correct[-CORRECT_PER_LABEL:]]
     return [int(row) for row in dict.fromkeys(rows)]
 
 
-def what_moved(
-    classifier: Classifier, texts: list[str], toward: np.ndarray, against: np.ndarray
-) -> list[list[tuple[int, int, float]]]:
-    """The words that moved each answer most, in the order in which they stand.
+def reference_labels(test: TestSet) -> np.ndarray:
+    """The label that each prediction is compared with, `[examples]`: the true one, or the second most probable."""
+    y_true, y_pred, y_proba = test.classifier.y_true, test.classifier.y_pred, test.classifier.y_proba
+    others = np.where(np.arange(y_proba.shape[1]) == y_pred[:, None], -1, y_proba)
+    return np.where(test.correct, others.argmax(axis=1), y_true)
 
-    Each as its begin and its end in the text, and what it adds to the log-odds of one label against another.
+
+def word_attributions(
+    classifier: Classifier, texts: list[str], target: np.ndarray, reference: np.ndarray
+) -> list[list[Attribution]]:
+    """The words with the largest attributions of each text, in the order of the text.
+
+    `target` and `reference` are class indices `[texts]`; an attribution is in log-odds (nats) of the target against the
+    reference.
     """
-    posts = batches.from_encoded(encode_texts(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
-    posts = replace(posts, evidence=ngram_features.transform(classifier.evidence, posts))
-    # Else its sums are made in whatever order the threads come.
+    from pipeline.model import attribution  # only now, as importing TensorFlow takes seconds
+    from pipeline.model.backend import tf
+
+    examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
+    features = ngram_features.transform(classifier.ngram_features, examples)
+    # Otherwise sums are made in the order of the threads.
     tf.config.experimental.enable_op_determinism()
-    model: keras.Model = attribution.load_network(MODELS)
+    network = attribution.load_network(MODELS)
+    with cli.progress_bar("attributions", texts, "examples") as bar:
+        by_token = attribution.token_attributions(
+            network, replace(examples, ngram_features=features), target, reference, classifier.sequence_length,
+            bar.update,
+        )  # fmt: skip
     result = []
-    with cli.progress_bar("explaining", texts, "posts") as bar:
-        by_token = attribution.token_attributions(model, posts, toward, against, classifier.width, bar.update)
-    for row, (text, shares) in enumerate(zip(texts, by_token, strict=True)):
+    for row, (text, values) in enumerate(zip(texts, by_token, strict=True)):
         by_character = np.zeros(len(text))
-        # A text without a token has one share, of the unknown token that stands for it, and no place for it.
-        for (begin, end), share in zip(token_spans(classifier.tokenizer, text), shares, strict=False):
-            by_character[begin:end] += share / max(end - begin, 1)
-        if classifier.linear:
-            by_label = linear.attributions(classifier.linear, text) / classifier.linear.temperature
-            by_character += by_label[:, toward[row]] - by_label[:, against[row]]
+        # A text without tokens has one value, for the unknown token that stands for it, and no span.
+        for (start, end), value in zip(token_spans(classifier.tokenizer, text), values, strict=False):
+            by_character[start:end] += value / max(end - start, 1)
+        if classifier.baseline:
+            by_class = linear.attributions(classifier.baseline, text) / classifier.baseline.temperature
+            by_character += by_class[:, target[row]] - by_class[:, reference[row]]
             by_character /= 2
-        result.append(strongest(text, by_character / classifier.temperature))
+        result.append(largest_attributions(text, by_character / classifier.temperature))
     return result
 
 
-def strongest(text: str, by_character: np.ndarray) -> list[tuple[int, int, float]]:
-    words = [match.span() for match in WORD.finditer(text)]
-    shares = [(begin, end, round(float(by_character[begin:end].sum()), 3)) for begin, end in words]
-    most = sorted(shares, key=lambda word: -abs(word[2]))[:WORDS]
-    return sorted(word for word in most if word[2])
+def largest_attributions(text: str, by_character: np.ndarray) -> list[Attribution]:
+    """The `MAX_WORDS` words with the largest absolute attributions, in the order of the text; none that is 0."""
+    spans = [match.span() for match in WORD.finditer(text)]
+    words = [(start, end, round(float(by_character[start:end].sum()), 3)) for start, end in spans]
+    largest = sorted(words, key=lambda word: -abs(word[2]))[:MAX_WORDS]
+    return sorted(word for word in largest if word[2])
 
 
-def most_alike(texts: list[str], y_true: np.ndarray) -> list[tuple[int, int, float]]:
-    """Pairs of posts of different labels with the most alike words, and their cosine similarity by tf-idf.
+def similar_pairs(texts: Sequence[str], y_true: np.ndarray) -> list[tuple[int, int, float]]:
+    """The most similar pairs of examples with different labels, and the cosine similarity of their TF-IDF vectors.
 
-    Of the same two labels `PER_LABELS` at most. Of more than `COMPARED` posts, that many are looked at.
+    With the same two labels at most `MAX_PAIRS_PER_LABELS`. Of more than `MAX_COMPARED` examples, a sample is searched.
     """
     rows = np.arange(len(texts))
-    if len(rows) > COMPARED:
-        rows = np.sort(np.random.default_rng(1).choice(rows, COMPARED, replace=False))
+    if len(rows) > MAX_COMPARED:
+        rows = np.sort(np.random.default_rng(1).choice(rows, MAX_COMPARED, replace=False))
     labels = y_true[rows]
     try:
-        vectors = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32).fit_transform(
-            texts[row] for row in rows
-        )
-    except ValueError:  # no word is in two posts
+        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)
+        vectors = vectorizer.fit_transform(texts[row] for row in rows)
+    except ValueError:  # no word is in two texts
         return []
     pairs: set[tuple[float, int, int]] = set()
-    for begin in range(0, len(rows), BLOCK):
-        block = slice(begin, begin + BLOCK)
-        alike = (vectors[block] @ vectors.T).toarray()
-        alike[labels[block, None] == labels] = 0
-        for one, other in enumerate(alike.argmax(axis=1)):
-            first, second = sorted((begin + one, int(other)))
-            pairs.add((round(float(alike[one, other]), 4), first, second))
-    chosen: list[tuple[int, int, float]] = []
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        similarity = (vectors[block] @ vectors.T).toarray()
+        similarity[labels[block, None] == labels] = 0
+        for offset, nearest in enumerate(similarity.argmax(axis=1)):
+            first, second = sorted((start + offset, int(nearest)))
+            pairs.add((round(float(similarity[offset, nearest]), 4), first, second))
+    selected: list[tuple[int, int, float]] = []
     count = Counter[tuple[int, ...]]()
-    for share, one, other in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
-        of_labels = tuple(sorted((labels[one], labels[other])))
-        if share and count[of_labels] < PER_LABELS and len(chosen) < PAIRS:
+    for similarity, first, second in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
+        of_labels = tuple(sorted((labels[first], labels[second])))
+        if similarity and count[of_labels] < MAX_PAIRS_PER_LABELS and len(selected) < MAX_PAIRS:
             count[of_labels] += 1
-            chosen.append((int(rows[one]), int(rows[other]), share))
-    return chosen
+            selected.append((int(rows[first]), int(rows[second]), similarity))
+    return selected
 
 
 if __name__ == "__main__":

@@ -1,78 +1,83 @@
-"""How much of a figure, or of a difference, is luck of the posts it was measured on: intervals, and McNemar's test.
+"""Confidence intervals and tests: how much of a metric, or of a difference, is due to the choice of test examples.
 
-For an interval, posts are drawn anew with replacement, `RESAMPLES` times, and of the figures that result the share
-`level / 2` is cut off at either end: the bootstrap of Efron & Tibshirani 1993, chapters 8 and 13. All that counts of a
-post is its label and the answers to it, so what is drawn is how many posts of each such kind there are.
+Intervals are percentile bootstrap intervals (Efron & Tibshirani 1993, chapters 8 and 13) with `RESAMPLES` resamples. A
+metric needs only the true and the predicted labels of an example, so the counts of each combination of these labels
+are resampled from a multinomial distribution, which is equivalent and faster.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.metrics import DECIMALS
+
 RESAMPLES = 10_000
-BLOCK = 500  # of them at once: there can be thousands of kinds
-DECIMALS = 6
+BLOCK = 500  # resamples at a time, as there can be thousands of combinations
 
 
 def bootstrap_intervals(
-    y_true: np.ndarray, y_pred: np.ndarray, labels: int, level: float = 0.05, seed: int = 1
+    y_true: np.ndarray, y_pred: np.ndarray, n_classes: int, level: float = 0.05, seed: int = 1
 ) -> dict[str, list[float]]:
-    """The intervals of accuracy and macro F1, `[low, high]` each; `actual` and `predicted` are label indices."""
-    kinds, draws = resample(y_true * labels + y_pred, seed)
-    label, answer = kinds // labels, kinds % labels
-    figures: dict[str, list[np.ndarray]] = {"accuracy": [], "macro_f1": []}
-    for drawn in draws:
-        figures["accuracy"].append(drawn @ (label == answer).astype(np.float32) / len(y_true))
-        figures["macro_f1"].append(macro_f1(drawn, label, answer, labels))
+    """The confidence intervals `[low, high]` of accuracy and macro F1, at confidence 1 - `level`."""
+    combinations, blocks = resample(y_true * n_classes + y_pred, seed)
+    true, predicted = combinations // n_classes, combinations % n_classes
+    values: dict[str, list[np.ndarray]] = {"accuracy": [], "macro_f1": []}
+    for counts in blocks:
+        values["accuracy"].append(counts @ (true == predicted).astype(np.float32) / len(y_true))
+        values["macro_f1"].append(macro_f1(counts, true, predicted, n_classes))
     return {
-        name: [round(float(end), DECIMALS) for end in ends(np.concatenate(figure), level)]
-        for name, figure in figures.items()
+        name: [round(float(end), DECIMALS) for end in percentile_interval(np.concatenate(arrays), level)]
+        for name, arrays in values.items()
     }
 
 
 def bootstrap_f1_difference(
-    y_true: np.ndarray, y_pred: np.ndarray, other: np.ndarray, labels: int, level: float, seed: int = 1
+    y_true: np.ndarray, y_pred: np.ndarray, y_pred_other: np.ndarray, n_classes: int, level: float, seed: int = 1
 ) -> tuple[float, float]:
-    """The interval of the macro F1 of `predicted` less that of `other`, on the same posts; all are label indices."""
-    kinds, draws = resample((y_true * labels + y_pred) * labels + other, seed)
-    label, one, other = kinds // labels**2, kinds // labels % labels, kinds % labels
-    differences = [macro_f1(drawn, label, one, labels) - macro_f1(drawn, label, other, labels) for drawn in draws]
-    low, high = ends(np.concatenate(differences), level)
+    """The confidence interval of the difference in macro F1 of two classifiers on the same examples (first - other)."""
+    combinations, blocks = resample((y_true * n_classes + y_pred) * n_classes + y_pred_other, seed)
+    true = combinations // n_classes**2
+    predicted, predicted_other = combinations // n_classes % n_classes, combinations % n_classes
+    differences = [
+        macro_f1(counts, true, predicted, n_classes) - macro_f1(counts, true, predicted_other, n_classes)
+        for counts in blocks
+    ]
+    low, high = percentile_interval(np.concatenate(differences), level)
     return float(low), float(high)
 
 
-def resample(kinds: np.ndarray, seed: int) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """The kinds of posts there are, and how many of each are drawn, in blocks of float32 `[BLOCK, kinds]`.
+def resample(combinations: np.ndarray, seed: int) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """The distinct combinations, and their counts in each resample, in blocks of float32 `[BLOCK, combinations]`.
 
-    Exact up to 2^24 posts.
+    Exact up to 2^24 examples.
     """
-    there, counts = np.unique(kinds, return_counts=True)
-    rng, shares = np.random.default_rng(seed), counts / len(kinds)
+    distinct, counts = np.unique(combinations, return_counts=True)
+    rng, shares = np.random.default_rng(seed), counts / len(combinations)
     blocks = range(RESAMPLES // BLOCK)
-    return there, (rng.multinomial(len(kinds), shares, BLOCK).astype(np.float32) for _ in blocks)
+    return distinct, (rng.multinomial(len(combinations), shares, BLOCK).astype(np.float32) for _ in blocks)
 
 
-def macro_f1(drawn: np.ndarray, label: np.ndarray, answer: np.ndarray, labels: int) -> np.ndarray:
-    """`[BLOCK]` of a model that gives each kind of post with that label that answer."""
-    each = np.eye(labels, dtype=np.float32)
-    both = drawn @ (each[label] * each[answer])
-    either = drawn @ (each[label] + each[answer])
-    return np.divide(2 * both, either, out=np.zeros(both.shape), where=either > 0).mean(axis=1)
+def macro_f1(counts: np.ndarray, true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """The macro F1 of each resample `[BLOCK]`; `true` and `predicted` are the labels of each combination."""
+    one_hot = np.eye(n_classes, dtype=np.float32)
+    true_positives = counts @ (one_hot[true] * one_hot[predicted])
+    total = counts @ (one_hot[true] + one_hot[predicted])
+    f1 = np.divide(2 * true_positives, total, out=np.zeros(total.shape), where=total > 0)
+    return f1.mean(axis=1)
 
 
-def ends(figure: np.ndarray, level: float) -> np.ndarray:
-    return np.quantile(figure, [level / 2, 1 - level / 2])
+def percentile_interval(values: np.ndarray, level: float) -> np.ndarray:
+    return np.quantile(values, [level / 2, 1 - level / 2])
 
 
-def mcnemar_test(right: np.ndarray, other_right: np.ndarray) -> tuple[int, int, float]:
-    """Whether one model is right more often than another on the same posts: McNemar's exact test, two-sided.
+def mcnemar_test(correct: np.ndarray, other_correct: np.ndarray) -> tuple[int, int, float]:
+    """McNemar's exact test, two-sided, of two classifiers on the same examples (McNemar 1947; Dietterich 1998).
 
-    Given is for each post whether a model gets it right. Gives how many posts only the one gets right, how many only
-    the other, and how likely a split as uneven as this one is were both equally good, as either would then be right on
-    half of them (McNemar 1947; Dietterich 1998).
+    `correct` and `other_correct` are bool `[examples]`. Returns how many examples only the first classifies correctly,
+    how many only the other, and the p value: the probability of a split at least as uneven if both are equally good.
     """
-    from scipy.stats import binomtest  # here, as it takes a second that intervals need not wait
+    from scipy.stats import binomtest  # not at the top: it takes a second to import
 
-    only, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
-    p = float(binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
-    return only, only_other, float(f"{p:.3g}")
+    only, only_other = int((correct & ~other_correct).sum()), int((~correct & other_correct).sum())
+    p_value = float(binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
+    return only, only_other, float(f"{p_value:.3g}")
