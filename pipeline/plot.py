@@ -1,0 +1,86 @@
+"""Stage 8, plot: draw the charts of the training and the evaluation.
+
+    python -m pipeline.plot
+
+Reads the tables that `train` and `evaluate` wrote, and draws `reports/plots/*.svg`. It is a stage of its own, so that a
+change of a chart trains and evaluates nothing again.
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import cli, params
+from pipeline.metrics import predictions
+from pipeline.report import charts
+
+REPORTS = Path("reports")
+CURVES = REPORTS / "evaluation/curves"
+OUT = REPORTS / "plots"
+
+
+def main() -> None:
+    params.load()
+    shutil.rmtree(OUT, ignore_errors=True)
+    metrics = json.loads((REPORTS / "metrics.json").read_text())
+    plot_training()
+    for model, name in {"classifier": "confusion_matrix", "baseline": "confusion_matrix_baseline"}.items():
+        plot_confusion_matrix(model, OUT / f"{name}.svg")
+    plot_curves(metrics)
+    charts.plot_slices(metrics["slices"], OUT / "slices.svg")
+    charts.plot_agreement(metrics["agreement"], OUT / "agreement.svg")
+    print(f"plot: {len(list(OUT.iterdir()))} charts in {OUT}")
+
+
+def plot_training() -> None:
+    history = [{name: float(value) for name, value in row.items()} for row in read_table(REPORTS / "history.csv")]
+    best_epoch = json.loads((REPORTS / "train.json").read_text())["best_epoch"]
+    charts.plot_history(history, best_epoch, OUT / "history.svg")
+    gradients = read_table(REPORTS / "gradients.csv")
+    curves = {f"{when} training": [float(row[when]) for row in gradients] for when in ("before", "after")}
+    charts.plot_gradients(curves, "Gradient norm by time step", OUT / "gradients.svg")
+
+
+def plot_confusion_matrix(model: str, path: Path) -> None:
+    with (REPORTS / "evaluation" / model / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        predicted = predictions.parse(file)
+    matrix = np.zeros((len(predicted.labels), len(predicted.labels)), int)
+    np.add.at(matrix, (predicted.y_true, predicted.y_pred), 1)
+    source = json.loads((REPORTS / "split.json").read_text())["corpus"]["source"]
+    title = f"{model}, {len(predicted.ids):,} test examples of {source}"
+    charts.plot_confusion_matrix(matrix, predicted.labels, title, path)
+
+
+def plot_curves(metrics: Mapping[str, Any]) -> None:
+    average_precision = {row["label"]: row["average_precision"] for row in metrics["per_class"]}
+    charts.plot_precision_recall(
+        read_curves("precision_recall", "label"), average_precision, OUT / "precision_recall.svg"
+    )
+    bins = read_curves("reliability", "probabilities")
+    ece = [metrics[name]["ece"] for name in ("uncalibrated", "classifier", "baseline")]
+    charts.plot_reliability(bins, dict(zip(bins, ece, strict=True)), OUT / "reliability.svg")
+    charts.plot_coverage(read_curves("coverage", "model"), OUT / "coverage.svg")
+
+
+def read_curves(name: str, column: str) -> dict[str, list[dict[str, float]]]:
+    """The curves of a table in which `column` names the curve of each row."""
+    rows = read_table(CURVES / f"{name}.csv")
+    return {
+        curve: [{key: float(value) for key, value in row.items() if key != column} for row in group]
+        for curve, group in groupby(rows, key=lambda row: row[column])
+    }
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    cli.run(main)
