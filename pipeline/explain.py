@@ -201,7 +201,7 @@ def similar_pairs(texts: Sequence[str], y_true: np.ndarray) -> list[tuple[int, i
     labels = y_true[rows]
     try:
         vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)
-        vectors = vectorizer.fit_transform(texts[row] for row in rows)
+        vectors = vectorizer.fit_transform(texts[int(row)] for row in rows)
     except ValueError:  # no word is in two texts
         return []
     pairs: set[tuple[float, int, int]] = set()
