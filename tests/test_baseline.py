@@ -22,15 +22,15 @@ VALIDATION = [("a", "red apple"), ("b", "banana"), ("b", "yellow 3"), ("b", "app
 @pytest.fixture(autouse=True)
 def split(workspace: Path) -> None:
     Path("data/split").mkdir(parents=True)
-    for role, posts in (("train", TRAIN), ("validation", VALIDATION)):
+    for role, examples in (("train", TRAIN), ("validation", VALIDATION)):
         rows = (
             {"id": f"{role}{n}", "text": text, "label": label, "fingerprint": f"of {role}{n}".encode()}
-            for n, (label, text) in enumerate(posts)
+            for n, (label, text) in enumerate(examples)
         )
         tables.write_table(Path(f"data/split/{role}.parquet"), tables.SPLIT_SCHEMA, rows)
 
 
-def test_the_report_holds_the_figures_of_the_saved_model_on_validation() -> None:
+def test_the_report_holds_the_metrics_of_the_saved_model_on_validation() -> None:
     baseline.main()
 
     y_true = np.array([0, 1, 1, 1])
@@ -44,15 +44,15 @@ def test_the_report_holds_the_figures_of_the_saved_model_on_validation() -> None
     assert report["ngrams"] == len(model.words.ngrams) - 1 + len(model.characters.ngrams) - 1
 
 
-def test_the_fingerprints_of_training_and_validation_posts_are_kept_and_of_no_other() -> None:
+def test_the_fingerprints_of_training_and_validation_examples_are_kept_and_of_no_other() -> None:
     test = {"id": "test0", "text": "apple", "label": "a", "fingerprint": b"of test0"}
     tables.write_table(Path("data/split/test.parquet"), tables.SPLIT_SCHEMA, [test])
 
     baseline.main()
 
-    posts = [f"train{n}" for n in range(len(TRAIN))] + [f"validation{n}" for n in range(len(VALIDATION))]
+    examples = [f"train{n}" for n in range(len(TRAIN))] + [f"validation{n}" for n in range(len(VALIDATION))]
     learned = [*tables.read_rows(Path("data/fingerprints/baseline.parquet"), tables.FINGERPRINT_SCHEMA)]
-    assert learned == [(post, f"of {post}".encode()) for post in posts]
+    assert learned == [(example, f"of {example}".encode()) for example in examples]
 
 
 def test_the_temperature_is_the_one_of_the_least_validation_loss() -> None:
@@ -60,16 +60,16 @@ def test_the_temperature_is_the_one_of_the_least_validation_loss() -> None:
 
     model = linear.load(MODEL.read_bytes())
     y_true, texts = np.array([0, 1, 1, 1]), [text for _, text in VALIDATION]
-    asked = [model.temperature * factor for factor in (0.1, 0.5, 0.8, 0.95, 1, 1.05, 1.25, 2, 10)]
-    answers = (linear.predict_proba(model._replace(temperature=each), texts).astype(float) for each in asked)
+    queries = [model.temperature * factor for factor in (0.1, 0.5, 0.8, 0.95, 1, 1.05, 1.25, 2, 10)]
+    answers = (linear.predict_proba(model._replace(temperature=each), texts).astype(float) for each in queries)
     # Of four posts, each has its label but for a sixth, which both labels share.
     target = np.where(y_true[:, None] == [0, 1], 11 / 12, 1 / 12)
     losses = [-(target * np.log(answer)).sum(axis=1).mean() for answer in answers]
-    assert asked[losses.index(min(losses))] == model.temperature
+    assert queries[losses.index(min(losses))] == model.temperature
     assert sorted(set(losses)) == sorted(losses)  # each of them does give another
 
 
-def test_characters_and_words_of_too_few_posts_are_left_out(set_params: Callable) -> None:
+def test_characters_and_words_of_too_few_examples_are_left_out(set_params: Callable) -> None:
     counts = []
     for words, characters in ((2, 2), (20, 2), (2, 20)):
         set_params(baseline={"min_df": words, "char_min_df": characters})

@@ -31,10 +31,10 @@ def vectorized(workspace: Path) -> Callable[..., dict[str, bytes]]:
 
 def write(**splits: list[tuple[str, str]]) -> None:
     Path("data/split").mkdir(parents=True, exist_ok=True)
-    for role, posts in ({"train": TRAIN, "validation": VALIDATION} | splits).items():
+    for role, examples in ({"train": TRAIN, "validation": VALIDATION} | splits).items():
         rows = (
             {"id": f"{role}{n}", "text": text, "label": label, "fingerprint": f"of {role}{n}".encode()}
-            for n, (label, text) in enumerate(posts)
+            for n, (label, text) in enumerate(examples)
         )
         tables.write_table(Path(f"data/split/{role}.parquet"), tables.SPLIT_SCHEMA, rows)
 
@@ -51,7 +51,7 @@ def tokens_of(role: str) -> list[list[str | None]]:
     ]
 
 
-def test_ids_stand_for_the_posts_tokens(vectorized: Callable) -> None:
+def test_ids_stand_for_the_examples_tokens(vectorized: Callable) -> None:
     vectorized()
 
     assert tokens_of("train") == [["sort", "the", "dict"], ["sort", ";", "the", "list"]]
@@ -59,11 +59,11 @@ def test_ids_stand_for_the_posts_tokens(vectorized: Callable) -> None:
 
 
 @pytest.mark.parametrize("role", ["train", "validation"])
-def test_a_posts_fingerprint_goes_along_with_it(vectorized: Callable, role: str) -> None:
+def test_an_examples_fingerprint_goes_along_with_it(vectorized: Callable, role: str) -> None:
     vectorized()
 
-    posts = [*tables.read_rows(Path(f"data/ids/{role}.parquet"), tables.FINGERPRINT_SCHEMA)]
-    assert posts == [(f"{role}0", f"of {role}0".encode()), (f"{role}1", f"of {role}1".encode())]
+    examples = [*tables.read_rows(Path(f"data/ids/{role}.parquet"), tables.FINGERPRINT_SCHEMA)]
+    assert examples == [(f"{role}0", f"of {role}0".encode()), (f"{role}1", f"of {role}1".encode())]
 
 
 def test_labels_are_indices_into_their_list(vectorized: Callable) -> None:
@@ -90,13 +90,13 @@ def test_the_test_split_changes_nothing(vectorized: Callable) -> None:
     assert vectorized(test=[("a", "sort sort sort other")]) == without
 
 
-def test_a_post_without_tokens_is_one_unknown_token(vectorized: Callable) -> None:
+def test_an_example_without_tokens_is_one_unknown_token(vectorized: Callable) -> None:
     vectorized()
 
     assert tokens_of("validation")[1] == [UNKNOWN]
 
 
-def test_a_long_post_is_cut_and_the_vocabulary_is_bounded(vectorized: Callable, set_params: Callable) -> None:
+def test_a_long_example_is_cut_and_the_vocabulary_is_bounded(vectorized: Callable, set_params: Callable) -> None:
     set_params(vectorize={"max_length": 2, "vocab_size": 4})
 
     vectorized()
@@ -124,13 +124,13 @@ def test_the_parameter_chooses_the_kind_of_tokens(
 
 
 @pytest.mark.parametrize("kind", ["code", "words", "bpe"])
-def test_training_posts_without_a_token_are_refused_and_nothing_is_written(
+def test_training_examples_without_a_token_are_refused_and_nothing_is_written(
     vectorized: Callable, set_params: Callable, kind: str
 ) -> None:
     set_params(vectorize={"tokenizer": kind})
 
     with pytest.raises(
-        UserError, match=rf"^the training posts hold no token \(vectorize\.tokenizer is {kind}\); give "
+        UserError, match=rf"^the training texts have no token \(vectorize\.tokenizer is {kind}\); check "
     ):
         vectorized(train=[("a", ""), ("b", " \n")])
 
@@ -138,10 +138,10 @@ def test_training_posts_without_a_token_are_refused_and_nothing_is_written(
     assert [path.name for path in Path("data").iterdir()] == ["split"]
 
 
-def test_a_vocabulary_too_small_for_the_characters_is_refused(vectorized: Callable, set_params: Callable) -> None:
+def test_a_vocabulary_too_small_for_the_characters_is_rejected(vectorized: Callable, set_params: Callable) -> None:
     set_params(vectorize={"tokenizer": "bpe", "vocab_size": 6})  # [PAD], [UNK], ▁, a, b, c and ;
 
-    with pytest.raises(UserError, match=r"^vectorize\.vocab_size is 6, but the characters .* 7 tokens for bpe; set it"):
+    with pytest.raises(UserError, match=r"^vectorize\.vocab_size is 6, but the training texts have 7 different characters, .* raise it"):
         vectorized(train=[("a", "ab;"), ("b", "c")])
 
     assert not Path("models").exists()

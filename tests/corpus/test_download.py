@@ -55,7 +55,7 @@ def test_a_refusal_is_final(serve: Callable, tmp_path: Path) -> None:
     server = Server(errors=(404,))
     url = serve(server) + "/posts.zip"
 
-    with pytest.raises(UserError, match=rf"^{re.escape(url)} answered 404 Not Found; check fetch\.source$"):
+    with pytest.raises(UserError, match=rf"^{re.escape(url)} returned 404 Not Found; check fetch\.source$"):
         download(url, tmp_path / "file", pause=0)
 
     assert len(server.asked) == 1
@@ -68,9 +68,9 @@ def test_a_server_that_is_busy_is_asked_again(
     download(serve(Server(errors=(error, error))), tmp_path / "file", pause=0)
 
     assert (tmp_path / "file").read_bytes() == CONTENT
-    said = capsys.readouterr().out
-    assert f"{error} Server Error" in said or f"{error} Client Error" in said
-    assert f"trying again (3 of {TRIES})" in said
+    output = capsys.readouterr().out
+    assert f"{error} Server Error" in output or f"{error} Client Error" in output
+    assert f"trying again (3 of {TRIES})" in output
 
 
 def test_a_transfer_cut_short_is_taken_up_where_it_ended(serve: Callable, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_file_that_has_become_shorter_is_read_from_the_start_again(serve: Call
 def test_a_transfer_always_cut_short_is_given_up(serve: Callable, tmp_path: Path) -> None:
     server = Server(cuts=TRIES, ranges=False)
 
-    with pytest.raises(UserError, match=rf"could not be fetched in {TRIES} tries \(the transfer was cut short\)"):
+    with pytest.raises(UserError, match=rf"could not be downloaded in {TRIES} tries \(the transfer was interrupted\)"):
         download(serve(server), tmp_path / "file", pause=0)
 
     assert len(server.asked) == TRIES
@@ -116,11 +116,13 @@ def test_a_port_where_nobody_listens_is_given_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
-    with pytest.raises(UserError, match=rf"could not be fetched in {TRIES} tries \(no connection\); check the network"):
+    with pytest.raises(
+        UserError, match=rf"could not be downloaded in {TRIES} tries \(no connection\); check the network"
+    ):
         download(f"http://127.0.0.1:{port}/", tmp_path / "file", pause=0)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:99999/"])
-def test_an_address_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(UserError, match=rf"^{url} is not a URL one can ask; check fetch\.source$"):
+def test_an_address_that_is_none_is_rejected(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UserError, match=rf"^{url} is not a valid URL; check fetch\.source$"):
         download(url, tmp_path / "file", pause=0)
