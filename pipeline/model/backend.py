@@ -1,8 +1,9 @@
-"""Keras and TensorFlow, imported without TensorFlow's start-up notices: `from pipeline.model.backend import keras, tf`.
+"""Keras and TensorFlow, imported without TensorFlow's start-up messages.
 
-TF_CPP_MIN_LOG_LEVEL alone no longer silences them: those written while the
-library loads go to the process's standard error before any level is read. So it is put aside for that time.
-A failing import still raises its exception.
+    from pipeline.model.backend import keras, tf
+
+TF_CPP_MIN_LOG_LEVEL alone does not silence them: some are written while the library loads, before any level is read. So
+the process's standard error is redirected for that time. A failing import still raises its exception.
 """
 
 import os
@@ -13,8 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.stderr.flush()
 stderr = os.dup(2)
 try:
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    with open(os.devnull, "w") as devnull:
+        os.dup2(devnull.fileno(), 2)
     import keras
     import tensorflow as tf
 finally:

@@ -1,6 +1,6 @@
-"""The trained classifier, text in and probabilities out: what `predict`, `evaluate` and the logged MLflow model share.
+"""The trained classifier: texts in, probabilities out. `predict`, `evaluate` and the logged MLflow model use it.
 
-Needs a few files of `models/`, and no TensorFlow.
+It reads a few files of `models/`, and imports no TensorFlow.
 """
 
 import hashlib
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
+from safetensors import SafetensorError
 from scipy.special import softmax
 from tokenizers import Tokenizer
 
@@ -19,93 +21,100 @@ from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts
 from pipeline.model import linear
 
-MODEL, TOKENIZER, NGRAM_FEATURES, LINEAR = (
-    "model.onnx",
-    "tokenizer.json",
-    "ngram_features.safetensors",
-    "baseline.safetensors",
-)
-BATCH = 64  # posts
+MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
+NGRAM_FEATURES, BASELINE = "ngram_features.safetensors", "baseline.safetensors"
+BATCH_SIZE = 64
+# What ONNX Runtime raises for a file that is not a model, or not one that it can run. They have no common base class.
+ONNX_ERRORS = (
+    onnxruntime_errors.Fail, onnxruntime_errors.InvalidArgument, onnxruntime_errors.InvalidGraph,
+    onnxruntime_errors.InvalidProtobuf, onnxruntime_errors.NotImplemented, onnxruntime_errors.RuntimeException,
+)  # fmt: skip
 
 
-def required_files(wide: bool) -> list[str]:
-    """The files without which the ONNX model's answers mean nothing."""
-    return [TOKENIZER, NGRAM_FEATURES, *([LINEAR] if wide else [])]
+def required_files(ensemble_with_baseline: bool) -> list[str]:
+    """The files that the classifier needs in addition to the ONNX model."""
+    return [TOKENIZER, NGRAM_FEATURES, *([BASELINE] if ensemble_with_baseline else [])]
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Their logarithms; a model that is sure beyond float32's numbers says 0, of which there is none."""
+    """The logarithms of probabilities, where those that float32 rounds to 0 count as 1e-30."""
     return np.log(np.maximum(probabilities, np.float32(1e-30)))
 
 
-def geometric_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The geometric mean of two models' probabilities, float32 `[posts, labels]`: the softmax of their mean logits."""
-    return softmax((log_probabilities(one) + log_probabilities(other)) / 2, axis=1)
+def geometric_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The normalized geometric mean of two models' probabilities, float32 `[examples, classes]`."""
+    return softmax((log_probabilities(a) + log_probabilities(b)) / 2, axis=1)
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Temperature scaling (Guo et al. 2017): a temperature above 1 makes a model less sure, one below it surer."""
+    """Temperature scaling (Guo et al. 2017): above 1 lowers the confidence, below 1 raises it."""
     return softmax(log_probabilities(probabilities) / np.float32(temperature), axis=1)
 
 
 class Classifier:
-    """The ONNX model and its companions, read from a folder.
+    """The ONNX model and its required files, read from a folder.
 
-    Raises FileNotFoundError when one of them is missing, Stop when one is damaged or not the one of this model.
+    The ONNX model's metadata names the required files with their digests, the labels, and the temperature.
+    Raises FileNotFoundError if a file is missing, UserError if one is damaged or belongs to another model.
     """
 
     def __init__(self, folder: Path) -> None:
-        back = f"bring back what belongs together in {folder}/: git checkout dvc.lock && dvc checkout --force"
-        model = (folder / MODEL).read_bytes()
+        remedy = f"run `dvc repro`, or restore {folder}/ with `git checkout dvc.lock && dvc checkout --force`"
+        content = (folder / MODEL).read_bytes()
         try:
-            self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-            noted = self.session.get_modelmeta().custom_metadata_map
-            made_with: dict[str, str] = json.loads(noted["made_with"])
-            self.labels: list[str] = json.loads(noted["labels"])
-            self.temperature = float(noted["temperature"])  # fitted on validation, or 1
-            _, width = self.session.get_inputs()[0].shape  # a number where the network reads padding, else a name
-        except Exception as error:  # each library has exceptions of its own
-            raise UserError(f"{MODEL} is damaged ({' '.join(str(error).split())}); {back}") from None
-        self.width = width if isinstance(width, int) else None
-        self.files = [MODEL, *made_with]
+            self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            metadata = self.session.get_modelmeta().custom_metadata_map
+            sha256: dict[str, str] = json.loads(metadata["required_files"])
+            self.labels: list[str] = json.loads(metadata["labels"])
+            self.temperature = float(metadata["temperature"])  # fitted on the validation split, or 1
+            _, length = self.session.get_inputs()[0].shape  # a number if the network reads padding, otherwise a name
+        except (*ONNX_ERRORS, KeyError, ValueError) as error:  # the last two: metadata are missing or not JSON
+            raise UserError(f"{MODEL} is damaged ({' '.join(str(error).split())}); {remedy}") from None
+        self.sequence_length = length if isinstance(length, int) else None
+        self.files = [MODEL, *sha256]
 
-        content = {name: (folder / name).read_bytes() for name in made_with}
-        for name, digest in made_with.items():
-            if hashlib.sha256(content[name]).hexdigest() != digest:
-                raise UserError(f"{name} is not the one that {MODEL} was trained with; {back}")
+        contents = {name: (folder / name).read_bytes() for name in sha256}
+        for name, digest in sha256.items():
+            if hashlib.sha256(contents[name]).hexdigest() != digest:
+                raise UserError(f"{name} is not the file that {MODEL} was trained with; {remedy}")
         try:
-            self.tokenizer = Tokenizer.from_buffer(content[TOKENIZER])
-            self.evidence = ngram_features.load(content[NGRAM_FEATURES])
-            self.linear = linear.load(content[LINEAR]) if LINEAR in content else None
-        except Exception as error:
-            raise UserError(f"a file beside {MODEL} is not of this version ({error!r}); {back}") from None
+            self.tokenizer = Tokenizer.from_buffer(contents[TOKENIZER])
+            self.ngram_features = ngram_features.load(contents[NGRAM_FEATURES])
+            self.baseline = linear.load(contents[BASELINE]) if BASELINE in contents else None
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise UserError(
+                f"{MODEL} and its files were written by another version of this code ({error!r}); {remedy}"
+            ) from None
 
-    def probabilities(self, texts: Iterable[str]) -> np.ndarray:
-        """What is shipped, float32 `[texts, labels]`: the network's answer, or its mean with the linear model's.
+    def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
+        """Probabilities, float32 `[texts, classes]`: of the network, or of its ensemble with the baseline model.
 
         Either is scaled by the temperature.
         """
-        # What is no text (half of a surrogate pair) becomes a question mark.
+        # Half of a surrogate pair cannot be encoded, and becomes a question mark.
         texts = [text.encode("utf-8", "replace").decode() for text in texts]
-        answer = self.network(texts)
-        beside = linear.predict_proba(self.linear, texts) if self.linear else None
-        return apply_temperature(self.combined(answer, beside), self.temperature)
+        network = self.predict_network_proba(texts)
+        baseline = linear.predict_proba(self.baseline, texts) if self.baseline else None
+        return apply_temperature(self.ensemble(network, baseline), self.temperature)
 
-    def combined(self, network: np.ndarray, linear: np.ndarray | None) -> np.ndarray:
-        """What the network and, if it is one half of the answer, the linear model say together; not yet scaled."""
-        return geometric_mean(network, linear) if self.linear and linear is not None else network
+    def ensemble(self, network: np.ndarray, baseline: np.ndarray | None) -> np.ndarray:
+        """The network's probabilities, averaged with the baseline's if it is part of this classifier; not scaled."""
+        return geometric_mean(network, baseline) if self.baseline and baseline is not None else network
 
-    def network(self, texts: list[str], answered: Callable[[int], object] = lambda posts: None) -> np.ndarray:
-        """What the recurrent network says by itself, float32 `[texts, labels]`.
+    def predict_network_proba(
+        self, texts: list[str], on_batch: Callable[[int], object] = lambda n_texts: None
+    ) -> np.ndarray:
+        """Probabilities of the network alone, float32 `[texts, classes]`.
 
-        `answered` is told how many texts were just seen to.
+        `on_batch` is called with the number of texts of each batch.
         """
         result = np.empty((len(texts), len(self.labels)), np.float32)
         if texts:
-            # Each post's row takes the label's place: batches come in order of length.
-            posts = batches.from_encoded(encode_texts(self.tokenizer, texts), labels=np.arange(len(texts)))
-            posts = replace(posts, evidence=ngram_features.transform(self.evidence, posts))
-            for inputs, rows in batches.iterate_batches(posts, BATCH, self.width):
+            # Batches come in order of length: in place of a label, each example has its row in the result.
+            examples = batches.from_encoded(encode_texts(self.tokenizer, texts), labels=np.arange(len(texts)))
+            features = ngram_features.transform(self.ngram_features, examples)
+            examples = replace(examples, ngram_features=features)
+            for inputs, rows in batches.iterate_batches(examples, BATCH_SIZE, self.sequence_length):
                 (result[rows],) = self.session.run(["probabilities"], inputs)
-                answered(len(rows))
+                on_batch(len(rows))
         return result

@@ -1,6 +1,6 @@
 """The trained network as files: safetensors weights, a JSON architecture, and the ONNX model that serves.
 
-None of the three carries a date or a path: the same training writes the same bytes.
+They contain no date and no path: the same training writes the same bytes.
 """
 
 import hashlib
@@ -17,42 +17,53 @@ from pipeline.model.backend import keras
 from pipeline.model.classifier import required_files
 from pipeline.params.train import Train
 
-OPSET = 18
-TIME = np.array([1])  # the axis, in [batch, time, ..]
+OPSET, IR_VERSION = 18, 10
+TIME_AXIS = np.array([1])  # of [batch, time, ..]
+
+Weights = dict[str, np.ndarray]
 
 
 def export_model(model: keras.Model, labels: list[str], params: Train, folder: Path) -> None:
     """Write `weights.safetensors`, `network.json` and `model.onnx` into `folder`.
 
-    The ONNX model notes the digests of its companions in the folder, without which its answers mean nothing.
+    The ONNX model's metadata has the digests of the files in the folder that the classifier needs in addition to it.
     """
-    weights = weights_of(model)
+    weights = named_weights(model)
     save_file(weights, folder / "weights.safetensors")
-    files = required_files(params.ensemble_with_baseline)
-    made_with = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
     architecture = json.loads(model.to_json())
-    architecture.pop("compile_config")  # how it was trained is no part of it
+    architecture.pop("compile_config")  # optimizer and loss are not part of the architecture
     (folder / "network.json").write_text(json.dumps(architecture, indent=1, sort_keys=True) + "\n")
-    width, columns = model.inputs[0].shape[1], sum(each.shape[-1] for each in model.inputs[1:])
-    onnx_model = to_onnx(weights, columns, width, labels, made_with, params)
+    files = required_files(params.ensemble_with_baseline)
+    metadata = {
+        "labels": json.dumps(labels),
+        "required_files": json.dumps(
+            {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
+        ),
+        "temperature": "1.0",
+    }
+    length, feature_dim = model.inputs[0].shape[1], sum(features.shape[-1] for features in model.inputs[1:])
+    onnx_model = to_onnx(weights, feature_dim, length, metadata, params)
     (folder / "model.onnx").write_bytes(onnx_model.SerializeToString(deterministic=True))
 
 
 def set_temperature(path: Path, temperature: float) -> None:
-    """Note in the ONNX model by what its answers are to be scaled; it was 1."""
+    """Set the temperature in the metadata of the ONNX model; it was 1."""
     model = onnx.load(path)
-    noted = {each.key: each.value for each in model.metadata_props} | {"temperature": str(temperature)}
-    helper.set_model_props(model, noted)
+    metadata = {entry.key: entry.value for entry in model.metadata_props} | {"temperature": str(temperature)}
+    helper.set_model_props(model, metadata)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """The weights by name, without the wrapper's: a network built from `network.json` has none in its paths."""
+def named_weights(model: keras.Model) -> Weights:
+    """The weights by the last three parts of their path.
+
+    A `Bidirectional` layer precedes them with its own name, unless the network was loaded from `network.json`.
+    """
     return {"/".join(variable.path.split("/")[-3:]): np.asarray(variable) for variable in model.weights}
 
 
 class Graph:
-    """ONNX nodes in the making: each operator's call gives the name of its output."""
+    """An ONNX graph under construction. `graph("Add", a, b)` adds a node and returns the name of its output."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -63,127 +74,136 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def __call__(self, operator: str, *inputs: str, output: str = "", **attributes) -> str:
+    def __call__(self, operator: str, *inputs: str, output: str = "", output_index: int = 0, **attributes) -> str:
+        """Add a node; `output_index` selects one of an operator's outputs."""
         output = output or f"{operator}_{len(self.nodes)}"
-        outputs = ["", output] if attributes.pop("last_output", False) else [output]
-        self.nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
+        self.nodes.append(helper.make_node(operator, inputs, [""] * output_index + [output], **attributes))
         return output
 
 
 def to_onnx(
-    weights: dict[str, np.ndarray],
-    columns: int,
-    width: int | None,
-    labels: list[str],
-    made_with: dict[str, str],
-    params: Train,
+    weights: Weights, feature_dim: int, length: int | None, metadata: dict[str, str], params: Train
 ) -> onnx.ModelProto:
-    """The network of `network.build` out of ONNX's own operators; `labels` and `made_with` stand in the metadata,
-    and the temperature, 1.
+    """The network of `network.build_network` with those weights, made of ONNX's own operators.
 
-    Inputs: `ids` int32 `[batch, time]`, 0 is padding on the right, and `evidence` float32 `[batch, time, columns]`
-    unless `columns` is 0; time is `width` where that is no None. Output: `probabilities` float32 `[batch, labels]`.
+    Inputs: `ids` int32 `[batch, time]`, where 0 is padding on the right, and `ngram_features` float32
+    `[batch, time, feature_dim]` unless `feature_dim` is 0; `length` fixes the number of time steps, None leaves it open.
+    Output: `probabilities` float32 `[batch, classes]`.
     """
     graph = Graph()
-    lengths = real = ""  # "" is how ONNX writes an input that is left out
+    mask = lengths = ""  # this is how ONNX writes an input that is left out
     if params.mask:
-        real = graph("Not", graph("Equal", "ids", graph.constant(np.array(0, np.int32))))
-        lengths = graph("ReduceSum", graph("Cast", real, to=TensorProto.INT32), graph.constant(TIME), keepdims=0)
-
-    token = graph("Gather", graph.constant(weights["embedding/embeddings"]), "ids")
-    shape = ["batch", width or "time"]
-    inputs = [helper.make_tensor_value_info("ids", TensorProto.INT32, shape)]
-    if columns:
-        shape = ["batch", width or "time", columns]
-        inputs.append(helper.make_tensor_value_info("evidence", TensorProto.FLOAT, shape))
-        token = graph("Concat", token, "evidence", axis=-1)
-
-    steps = graph("Transpose", token, perm=[1, 0, 2])
-    for layer in range(params.num_layers):
-        last = params.pooling == "last" and layer == params.num_layers - 1
-        states = recurrent(graph, weights, layer, steps, lengths, last, params)
-        if last:  # [directions, batch, units]
-            pooled = graph("Reshape", graph("Transpose", states, perm=[1, 0, 2]), graph.constant(np.array([0, -1])))
-        else:  # [time, directions, batch, units]
-            steps = graph(
-                "Reshape", graph("Transpose", states, perm=[0, 2, 1, 3]), graph.constant(np.array([0, 0, -1]))
-            )
+        mask = graph("Not", graph("Equal", "ids", graph.constant(np.array(0, np.int32))))
+        as_int = graph("Cast", mask, to=TensorProto.INT32)
+        lengths = graph("ReduceSum", as_int, graph.constant(TIME_AXIS), keepdims=0)
+    x = graph("Gather", graph.constant(weights["embedding/embeddings"]), "ids")
+    if feature_dim:
+        x = graph("Concat", x, "ngram_features", axis=-1)
+    x = recurrent_layers(graph, weights, x, lengths, params)
     if params.pooling != "last":
-        pooled = pool(graph, weights, graph("Transpose", steps, perm=[1, 0, 2]), real, params.pooling)
+        x = pool(graph, weights, x, mask, params.pooling)
+    kernel, bias = (graph.constant(weights[f"labels/{part}"]) for part in ("kernel", "bias"))
+    graph("Softmax", graph("Gemm", x, kernel, bias), output="probabilities", axis=-1)
+    return to_model(graph, feature_dim, length, weights["labels/bias"].size, metadata)
 
-    logits = graph("Gemm", pooled, *(graph.constant(weights[f"labels/{part}"]) for part in ("kernel", "bias")))
-    graph("Softmax", logits, output="probabilities", axis=-1)
-    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(labels)])]
-    made = helper.make_graph(graph.nodes, "classifier", inputs, outputs, graph.constants)
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-    noted = {"labels": json.dumps(labels), "made_with": json.dumps(made_with), "temperature": "1.0"}
-    helper.set_model_props(model, noted)
+
+def to_model(
+    graph: Graph, feature_dim: int, length: int | None, n_classes: int, metadata: dict[str, str]
+) -> onnx.ModelProto:
+    """The graph as a model with declared inputs, output and metadata, checked by ONNX."""
+    shape = ["batch", length or "time"]
+    inputs = [helper.make_tensor_value_info("ids", TensorProto.INT32, shape)]
+    if feature_dim:
+        inputs.append(helper.make_tensor_value_info("ngram_features", TensorProto.FLOAT, [*shape, feature_dim]))
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", n_classes])]
+    onnx_graph = helper.make_graph(graph.nodes, "classifier", inputs, outputs, graph.constants)
+    model = helper.make_model(onnx_graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def recurrent(
-    graph: Graph, weights: dict[str, np.ndarray], layer: int, steps: str, lengths: str, last: bool, params: Train
-) -> str:
-    """A layer's states `[time, directions, batch, units]` over `steps` `[time, batch, inputs]`, or the `last` alone.
+def recurrent_layers(graph: Graph, weights: Weights, x: str, lengths: str, params: Train) -> str:
+    """From `x` `[batch, time, inputs]` to the last layer's states `[batch, time, directions * units]`.
 
-    `lengths` is the mask, in both directions. `linear_before_reset` is Keras' `reset_after`.
+    With `last` pooling, to its last states alone, `[batch, directions * units]`.
     """
-    ways = ("forward", "backward") if params.bidirectional else ("",)
-    by_way = [cell_weights(weights, layer, way, params.cell) for way in ways]
-    kernel, recurrent_kernel, bias = (graph.constant(np.stack(part)) for part in zip(*by_way, strict=True))
-    only_gru: dict[str, Any] = {"linear_before_reset": int(params.reset_after)} if params.cell == "gru" else {}
+    merge_directions = np.array([0, 0, -1])  # a shape: 0 keeps a dimension, -1 merges the rest
+    x = graph("Transpose", x, perm=[1, 0, 2])
+    for layer in range(params.num_layers):
+        if params.pooling == "last" and layer == params.num_layers - 1:
+            states = recurrent_layer(graph, weights, layer, x, lengths, params, last=True)
+            states = graph("Transpose", states, perm=[1, 0, 2])  # [directions, batch, units]
+            return graph("Reshape", states, graph.constant(merge_directions[1:]))
+        states = recurrent_layer(graph, weights, layer, x, lengths, params)
+        states = graph("Transpose", states, perm=[0, 2, 1, 3])  # [time, directions, batch, units]
+        x = graph("Reshape", states, graph.constant(merge_directions))
+    return graph("Transpose", x, perm=[1, 0, 2])
+
+
+def recurrent_layer(
+    graph: Graph, weights: Weights, layer: int, x: str, lengths: str, params: Train, last: bool = False
+) -> str:
+    """From `x` `[time, batch, inputs]` to the states `[time, directions, batch, units]`, or the `last` states alone.
+
+    `lengths` `[batch]` is the mask, for both directions. `linear_before_reset` is Keras' `reset_after`.
+    """
+    directions = ("forward", "backward") if params.bidirectional else ("",)
+    by_direction = [cell_weights(weights, layer, direction, params.cell) for direction in directions]
+    W, R, B = (graph.constant(np.stack(arrays)) for arrays in zip(*by_direction, strict=True))
+    gru_attributes: dict[str, Any] = {"linear_before_reset": int(params.reset_after)} if params.cell == "gru" else {}
     return graph(
-        params.cell.upper(), steps, kernel, recurrent_kernel, bias, lengths,
+        params.cell.upper(), x, W, R, B, lengths,
         hidden_size=params.units,
         direction="bidirectional" if params.bidirectional else "forward",
-        last_output=last,
-        **only_gru,
+        output_index=int(last),
+        **gru_attributes,
     )  # fmt: skip
 
 
-# Where ONNX wants each of the blocks that Keras lays side by side. A GRU's are update, reset, candidate in both; an
+# The order of a cell's gates in ONNX, as positions in Keras' order. A GRU's are update, reset, candidate in both; an
 # LSTM's are input, forget, candidate, output in Keras, and input, output, forget, candidate in ONNX.
-BLOCKS = {"gru": [0, 1, 2], "lstm": [0, 3, 1, 2], "rnn": [0]}
+GATES = {"gru": [0, 1, 2], "lstm": [0, 3, 1, 2], "rnn": [0]}
 
 
-def cell_weights(
-    weights: dict[str, np.ndarray], layer: int, way: str, cell: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One direction's W `[blocks * units, inputs]`, R `[blocks * units, units]` and B `[2 * blocks * units]`."""
-    start = f"{way}_recurrent_{layer}/" if way else f"recurrent_{layer}/"
-    of = {path.rpartition("/")[2]: value for path, value in weights.items() if path.startswith(start)}
-    blocks = BLOCKS[cell]
+def cell_weights(weights: Weights, layer: int, direction: str, cell: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One direction's W `[gates * units, inputs]`, R `[gates * units, units]` and B `[2 * gates * units]`."""
+    prefix = f"{direction}_recurrent_{layer}/" if direction else f"recurrent_{layer}/"
+    arrays = {name.rpartition("/")[2]: array for name, array in weights.items() if name.startswith(prefix)}
+    order = GATES[cell]
 
-    def arranged(value: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.split(value, len(blocks), axis=-1)[block] for block in blocks], axis=-1)
+    def reorder(array: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.split(array, len(order), axis=-1)[gate] for gate in order], axis=-1)
 
-    bias = of["bias"]
-    if bias.ndim == 1:  # Keras adds it to the inputs' part alone, where ONNX has one for the state's part, too
+    bias = arrays["bias"]
+    if bias.ndim == 1:  # ONNX has a bias of the input and one of the state; this cell has the former alone
         bias = np.stack([bias, np.zeros_like(bias)])
-    return arranged(of["kernel"]).T, arranged(of["recurrent_kernel"]).T, arranged(bias).reshape(-1)
+    return reorder(arrays["kernel"]).T, reorder(arrays["recurrent_kernel"]).T, reorder(bias).reshape(-1)
 
 
-def pool(graph: Graph, weights: dict[str, np.ndarray], states: str, real: str, pooling: str) -> str:
-    """`network.pool` of `states` `[batch, time, units]`; `real` `[batch, time]` is "" where padding counts."""
-    mask = graph("Unsqueeze", real, graph.constant(np.array([-1]))) if real else ""
+def pool(graph: Graph, weights: Weights, states: str, mask: str, pooling: str) -> str:
+    """`network.pool` of `states` `[batch, time, units]`; `mask` `[batch, time]` is "" if every step counts."""
+    mask = graph("Unsqueeze", mask, graph.constant(np.array([-1]))) if mask else ""
 
-    def masked(value: str, padding: float) -> str:
-        return graph("Where", mask, value, graph.constant(np.array(padding, np.float32))) if mask else value
+    def where_mask(value: str, otherwise: float) -> str:
+        return graph("Where", mask, value, graph.constant(np.array(otherwise, np.float32))) if mask else value
+
+    def over_time(operator: str, value: str) -> str:
+        return graph(operator, value, graph.constant(TIME_AXIS), keepdims=0)
 
     if pooling == "attention":
-        kernel, bias = (graph.constant(weights[f"attention_view/{part}"]) for part in ("kernel", "bias"))
-        view = graph("Tanh", graph("Add", graph("MatMul", states, kernel), bias))
-        fit = graph("MatMul", view, graph.constant(weights["attention/kernel"]))
-        weighed = graph("Mul", graph("Softmax", masked(fit, -1e9), axis=1), states)
-        return graph("ReduceSum", weighed, graph.constant(TIME), keepdims=0)
+        kernel, bias = (graph.constant(weights[f"attention_hidden/{part}"]) for part in ("kernel", "bias"))
+        hidden = graph("Tanh", graph("Add", graph("MatMul", states, kernel), bias))
+        score = graph("MatMul", hidden, graph.constant(weights["attention/kernel"]))
+        weighted = graph("Mul", graph("Softmax", where_mask(score, -1e9), axis=1), states)
+        return over_time("ReduceSum", weighted)
     pooled = []
     if "max" in pooling:
-        pooled.append(graph("ReduceMax", masked(states, -1.0), graph.constant(TIME), keepdims=0))
+        pooled.append(over_time("ReduceMax", where_mask(states, -1.0)))
     if "mean" in pooling and mask:
-        total = graph("ReduceSum", masked(states, 0.0), graph.constant(TIME), keepdims=0)
-        count = graph("ReduceSum", graph("Cast", mask, to=TensorProto.FLOAT), graph.constant(TIME), keepdims=0)
+        total = over_time("ReduceSum", where_mask(states, 0.0))
+        count = over_time("ReduceSum", graph("Cast", mask, to=TensorProto.FLOAT))
         pooled.append(graph("Div", total, count))
     elif "mean" in pooling:
-        pooled.append(graph("ReduceMean", states, graph.constant(TIME), keepdims=0))
+        pooled.append(over_time("ReduceMean", states))
     return graph("Concat", *pooled, axis=-1)

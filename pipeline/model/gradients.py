@@ -1,8 +1,8 @@
-"""Do gradients vanish or explode on their way through time? The norm of what reaches each step of a post.
+"""The gradient norm at each time step: does the gradient vanish or explode on its way back through time?
 
 A recurrent network multiplies the gradient by its recurrent weights at every step back. Where that shrinks it step by
-step, the network cannot learn from what stood early in a long post (Bengio, Simard & Frasconi 1994); where it grows,
-training diverges (Pascanu, Mikolov & Bengio 2013). Gates are there to let it pass.
+step, the network cannot learn from the start of a long text (Bengio, Simard & Frasconi 1994); where it grows, training
+diverges (Pascanu, Mikolov & Bengio 2013). The gates of an LSTM or a GRU let the gradient pass.
 """
 
 from collections.abc import Callable
@@ -12,41 +12,46 @@ import numpy as np
 from pipeline.features.batches import EncodedExamples, pad_batch
 from pipeline.model.backend import keras, tf
 
-POSTS = 64
+MAX_EXAMPLES = 64
 
 
-def gradient_norms(model: keras.Model, ids: EncodedExamples, width: int | None = None) -> Callable[[], np.ndarray]:
-    """Gives what measures, with the weights of that moment, the norm of the loss' gradient by the vector of each token.
+def gradient_norms(
+    model: keras.Model, examples: EncodedExamples, length: int | None = None
+) -> Callable[[], np.ndarray]:
+    """A function that computes, with the weights of the moment, the norm of the gradient at each time step.
 
-    `[steps]`, counted back from a post's last token; a mean over the `POSTS` longest posts, of those that have such a
-    step; without dropout.
+    It is the gradient of the loss with respect to a token's vector, without dropout, as an array `[steps]` counted back
+    from an example's last token; the mean over the `MAX_EXAMPLES` longest examples, of those with so many tokens.
     """
-    lengths = np.diff(ids.starts)
-    rows = np.argsort(-lengths, kind="stable")[:POSTS]
-    inputs, labels = pad_batch(ids, rows, width)
-    ask = gradient(model, inputs, labels)
-    # The last token of every post comes to place 0.
+    lengths = np.diff(examples.starts)
+    rows = np.argsort(-lengths, kind="stable")[:MAX_EXAMPLES]
+    inputs, labels = pad_batch(examples, rows, length)
+    gradient = input_gradient(model, inputs, labels)
+    # The number of steps back from the last token, which is 0 for every example.
     back = (lengths[rows, None] - 1) - np.arange(inputs["ids"].shape[1])
     steps = range(lengths[rows].max())
 
-    def measure() -> np.ndarray:
-        norms = np.linalg.norm(ask().astype(float), axis=-1)
+    def compute() -> np.ndarray:
+        norms = np.linalg.norm(gradient().astype(float), axis=-1)
         return np.array([norms[back == step].mean() for step in steps])
 
-    return measure
+    return compute
 
 
-def gradient(model: keras.Model, inputs: dict[str, np.ndarray], labels: np.ndarray) -> Callable[[], np.ndarray]:
-    """Gives what asks for each post's log loss by each of its tokens' vectors, float32 `[batch, time, embedding]`."""
+def input_gradient(model: keras.Model, inputs: dict[str, np.ndarray], labels: np.ndarray) -> Callable[[], np.ndarray]:
+    """A function that computes the gradient of each example's log loss with respect to its token vectors.
+
+    It returns float32 `[batch, time, embedding_dim]`.
+    """
     embeddings = model.get_layer("embedding").embeddings.value
 
-    @tf.function  # outside of one, Keras steps through time in Python
-    def ask():
+    @tf.function  # outside of one, Keras loops over time in Python
+    def compute():
         with tf.GradientTape() as tape:
-            tape.watch(embeddings)  # they may be kept as they are
+            tape.watch(embeddings)  # they may not be trainable
             probabilities = model(inputs, training=False)
             loss = tf.reduce_sum(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
-        # The gradient of a look-up comes as a row per look-up, not yet summed by token: just what is asked for.
+        # The gradient of an embedding lookup has a row per lookup, not yet summed by token: just what is wanted.
         return tape.gradient(loss, embeddings).values
 
-    return lambda: ask().numpy().reshape(*inputs["ids"].shape, -1)
+    return lambda: compute().numpy().reshape(*inputs["ids"].shape, -1)

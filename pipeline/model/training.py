@@ -1,4 +1,4 @@
-"""Training: what each epoch gave, the weights to keep, and when to stop."""
+"""Training: the history per epoch, the weights of the best epoch, and when to stop."""
 
 import math
 import time
@@ -13,44 +13,71 @@ from pipeline.params.train import Train
 
 
 class TrainingDiverged(UserError):
-    """The loss is no number any more."""
+    """The loss is not a finite number any more."""
+
+    def __init__(self, name: str, value: float, epoch: int) -> None:
+        super().__init__(f"{name} is {value} in epoch {epoch}; lower train.learning_rate")
+
+
+def set_seed(seed: int) -> None:
+    """Make every training in this process reproducible: its random numbers, and the order in which it adds floats."""
+    keras.utils.set_random_seed(seed)
+    # Otherwise the gradients of trained token vectors are summed in the order in which threads finish.
+    tf.config.experimental.enable_op_determinism()
 
 
 def train_network(
-    model: keras.Model, batched: tf.data.Dataset, validation: tf.data.Dataset, progress: "TrainingProgress"
-) -> None:
-    """Train until validation gets no better; `progress` has the weights to keep. Raises Diverged."""
-    section = progress.section
+    model: keras.Model,
+    train: tf.data.Dataset,
+    validation: tf.data.Dataset,
+    config: Train,
+    log: Callable[[dict[str, float]], None],
+) -> "TrainingProgress":
+    """Train until the validation loss stops improving, and leave the best epoch's weights in the model.
+
+    `log` is called with the metrics of each epoch. If the loss is not finite any more in a later epoch, training ends,
+    and the result has the error. Raises TrainingDiverged if that happens in the first epoch.
+    """
+    progress = TrainingProgress(config, log)
     callbacks: list[keras.callbacks.Callback] = []
-    if section.ema_momentum:
+    if config.ema_momentum:
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if section.patience:
-        callbacks.append(keras.callbacks.EarlyStopping("val_log_loss", mode="min", patience=section.patience))
+    if config.patience:
+        callbacks.append(keras.callbacks.EarlyStopping("val_log_loss", mode="min", patience=config.patience))
     try:
         model.fit(
-            batched,
+            train,
             validation_data=validation,
-            epochs=section.epochs,
+            epochs=config.epochs,
             callbacks=[*callbacks, progress],
-            shuffle=False,  # `batches` does it; else Keras warns that it cannot
+            shuffle=False,  # `iterate_batches` shuffles; with True, Keras warns that it cannot
             verbose=0,
         )
     except tf.errors.InvalidArgumentError:
-        # With weights that are no numbers any more, Keras' RMSprop fails before the loss can be looked at.
+        # With weights that are not finite, Keras' RMSprop fails before the loss can be checked.
         if all(np.isfinite(weight).all() for weight in model.get_weights()):
             raise
-        raise progress.diverged("loss", math.nan) from None
+        progress.error = TrainingDiverged("loss", math.nan, progress.epoch)
+    except TrainingDiverged as error:
+        progress.error = error
+    finally:
+        progress.bar.close()
+    if progress.error and not progress.best_weights:
+        raise progress.error
+    model.set_weights(progress.best_weights)
+    return progress
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """Keeps the history and the weights to keep, says a line an epoch, shows a bar on a terminal, and tells MLflow."""
+    """Keeps the history and the best weights, shows a progress bar, and prints and logs each epoch's metrics."""
 
-    def __init__(self, section: Train, log: Callable[[dict[str, float]], None]) -> None:
+    def __init__(self, config: Train, log: Callable[[dict[str, float]], None]) -> None:
         super().__init__()
-        self.section, self.log = section, log
+        self.config, self.log = config, log
         self.history: list[dict[str, float]] = []
-        self.kept: list[np.ndarray] = []  # weights: of the best epoch, or of the last where there is no patience
-        self.kept_epoch = 0
+        self.best_weights: list[np.ndarray] = []  # without patience, those of the last epoch
+        self.best_epoch = 0
+        self.error: TrainingDiverged | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch, self.start = epoch + 1, time.monotonic()
@@ -58,29 +85,25 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.bar.update()
-        self.check(logs or {})
+        self.check_finite(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.bar.close()
-        self.check(logs or {})
+        self.check_finite(logs or {})
         seconds = time.monotonic() - self.start
         row = {"epoch": self.epoch} | {name: round(float(value), 6) for name, value in (logs or {}).items()}
-        if not self.section.patience or row["val_log_loss"] < min(
-            (row["val_log_loss"] for row in self.history), default=math.inf
-        ):
-            self.kept, self.kept_epoch = self.model.get_weights(), self.epoch
+        lowest = min((row["val_log_loss"] for row in self.history), default=math.inf)
+        if not self.config.patience or row["val_log_loss"] < lowest:
+            self.best_weights, self.best_epoch = self.model.get_weights(), self.epoch
         self.history.append(row)
         print(
-            f"  epoch {self.epoch:2} of {self.section.epochs}: loss {row['loss']:.3f}, "
+            f"  epoch {self.epoch:2} of {self.config.epochs}: loss {row['loss']:.3f}, "
             f"validation log loss {row['val_log_loss']:.3f}, accuracy {row['val_accuracy']:.3f} ({seconds:.0f} s)"
         )
         self.log(row | {"epoch_seconds": seconds})
 
-    def check(self, logs: dict) -> None:
+    def check_finite(self, logs: dict) -> None:
+        """Raises TrainingDiverged."""
         for name in ("loss", "val_log_loss"):
             if not math.isfinite(value := float(logs.get(name, 0.0))):
-                raise self.diverged(name, value)
-
-    def diverged(self, what: str, value: float) -> TrainingDiverged:
-        self.bar.close()
-        return TrainingDiverged(f"{what} is {value} in epoch {self.epoch}; try a smaller train.learning_rate")
+                raise TrainingDiverged(name, value, self.epoch)
