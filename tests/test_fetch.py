@@ -96,7 +96,7 @@ def test_the_sample_is_as_large_as_asked_for(set_params: Callable) -> None:
 
     fetch.main()
 
-    expected = {path: text.encode() for path, text in sample.posts(80, 3)}
+    expected = {path: text.encode() for path, text in sample.generate_examples(80, 3)}
     assert tables.read_column(TABLE, "id") == sorted(expected)
     assert json.loads(MANIFEST.read_text())["digest"] == digest_of(expected)
 
@@ -150,7 +150,9 @@ def test_the_right_digest_passes_and_a_wrong_one_does_not(pack: Callable, fetche
 
     fetched(packed, digest_of(EXAMPLES))
 
-    with pytest.raises(UserError, match=f"has the content digest {digest_of(EXAMPLES)}, but fetch.digest expects {'0' * 64}"):
+    with pytest.raises(
+        UserError, match=f"has the content digest {digest_of(EXAMPLES)}, but fetch.digest expects {'0' * 64}"
+    ):
         fetched(packed, "0" * 64)
 
 

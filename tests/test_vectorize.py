@@ -141,7 +141,9 @@ def test_training_examples_without_a_token_are_refused_and_nothing_is_written(
 def test_a_vocabulary_too_small_for_the_characters_is_rejected(vectorized: Callable, set_params: Callable) -> None:
     set_params(vectorize={"tokenizer": "bpe", "vocab_size": 6})  # [PAD], [UNK], ▁, a, b, c and ;
 
-    with pytest.raises(UserError, match=r"^vectorize\.vocab_size is 6, but the training texts have 7 different characters, .* raise it"):
+    with pytest.raises(
+        UserError, match=r"^vectorize\.vocab_size is 6, but the training texts have 7 different characters, .* raise it"
+    ):
         vectorized(train=[("a", "ab;"), ("b", "c")])
 
     assert not Path("models").exists()

@@ -238,5 +238,5 @@ def reason(error: Exception) -> str:
 
 
 def read_sample(params: Fetch) -> Iterator[tuple[str, bytes]]:
-    for id, text in sample.posts(params.sample_size, params.sample_seed):
+    for id, text in sample.generate_examples(params.sample_size, params.sample_seed):
         yield id, text.encode()
