@@ -1,8 +1,8 @@
 """The texts of the sample corpus, read from `pipeline/corpus/sample_texts/`.
 
 `problems/*.md` has one file per programming problem. Its sections are `## Titles` and `## Prose` (a bullet per sentence
-that does not tell the language), `## Code` (a fenced block per snippet, with its language, or several: "java csharp" are
-lines that compile in both) and, optionally, `## Hints` with a `### <language>` for sentences that only fit that
+that does not tell the language), `## Code` (a fenced block per snippet, with its language, or several: "java csharp"
+are lines that compile in both) and, optionally, `## Hints` with a `### <language>` for sentences that only fit that
 language. `phrases.yaml` has the phrases that all problems share. Words in capitals (ITEM, FIELD, NUM) are slots: a post
 fills each with one word, and ITEM2 with another one than ITEM.
 """
