@@ -1,7 +1,7 @@
 """The corpus `sample`: generated questions about programming, so that the pipeline runs without a download.
 
 Which of csharp, java, javascript, python is a question about? A seeded random generator combines hand-written parts
-(see `pipeline.corpus.sample_problems`): what is asked, how people ask it, and what the code of each language looks like.
+(see `pipeline.corpus.sample_problems`): what is asked, how people ask it, and the code in each language.
 The texts have the form of the Stack Overflow 16k corpus: lower case, a dot for each newline, no backslashes, HTML
 entities, and "blank" for the names of the languages. A few in a hundred give no clue to their label, as real posts do.
 
