@@ -1,4 +1,4 @@
-"""Reproduce a version: train it again from the commit, patch, parameters and data of its run, and compare the results."""
+"""Reproduce a version: train it again from the commit, patch, parameters and data of its run, and compare."""
 
 import json
 import os
