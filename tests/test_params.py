@@ -96,7 +96,7 @@ def test_the_kind_of_a_gru_is_no_kind_of_another_cell(tmp_path: Path, cell: str)
     with pytest.raises(UserError) as stop:
         load(tmp_path / "params.yaml", "cell:.*\n  reset_after:.*", both)
 
-    said = f"train: reset_after: false is a kind of GRU, and cell is {cell}; set reset_after to true"
+    said = f"train: reset_after: false is for a GRU, but cell is {cell}; set reset_after to true"
     assert str(stop.value) == f"{tmp_path / 'params.yaml'}: {said}"
 
 
