@@ -1,67 +1,68 @@
-"""Predict the label of texts, with the model in `models/`.
+"""Predict the labels of texts with the model in `models/`: `python -m pipeline.predict --help`."""
 
-python -m pipeline.predict "how do i sort a dict by value"
-python -m pipeline.predict questions.txt          # a file is one text
-cat questions.txt | python -m pipeline.predict    # so is what comes in
-python -m pipeline.predict --json a.txt b.txt     # a JSON object a line, for programs
-"""
-
-import argparse
 import json
 import os
 import sys
 from pathlib import Path
+
+import click
 
 from pipeline import cli
 from pipeline.cli import UserError
 from pipeline.model.classifier import Classifier
 
 MODELS = Path("models")
+EXAMPLES = """\b
+Examples:
+  python -m pipeline.predict "how do i sort a dict by value"
+  python -m pipeline.predict question.txt
+  python -m pipeline.predict --json first.txt second.txt
+  cat question.txt | python -m pipeline.predict
+"""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.predict",
-        description="Predict the label of texts, with the model in models/.",
-    )
-    parser.add_argument("text", nargs="*", help="a text, or the path of a file that holds one; none: standard input")
-    parser.add_argument("--json", action="store_true", help="print a JSON object a line")
-    asked = parser.parse_args()
-    texts = [read(text) for text in asked.text] or [read_input()]
+@click.command(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("text", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per text.")
+def predict(text: tuple[str, ...], as_json: bool) -> None:
+    """Predict the labels of texts with the model in models/.
+
+    TEXT is a text, or the path of a file with one. Without TEXT, the text is read from standard input.
+    """
+    texts = [read_argument(argument) for argument in text] or [read_stdin()]
     if not all(text.strip() for text in texts):
-        raise UserError("there is no text to predict from; give a text, a file that holds one, or standard input")
+        raise UserError("there is no text to classify; give a text, a file with one, or standard input")
     classifier = Classifier(MODELS)
-    for probabilities in classifier.probabilities(texts):
+    for probabilities in classifier.predict_proba(texts):
         by_label = dict(zip(classifier.labels, map(float, probabilities), strict=True))
-        label = max(by_label, key=by_label.__getitem__)
-        if asked.json:
-            print(json.dumps({"label": label, "probabilities": by_label}))
+        ranked = sorted(by_label, key=by_label.__getitem__, reverse=True)
+        if as_json:
+            print(json.dumps({"label": ranked[0], "probabilities": by_label}))
         else:
-            ranked = sorted(by_label.items(), key=lambda item: -item[1])
-            print(f"{label}  ({', '.join(f'{name} {p:.3f}' for name, p in ranked)})")
+            print(f"{ranked[0]}  ({', '.join(f'{label} {by_label[label]:.3f}' for label in ranked)})")
 
 
-def read(text: str) -> str:
-    """The file's content where `text` names a file, else the text itself.
+def read_argument(argument: str) -> str:
+    """The content of the file that the argument names, otherwise the argument itself.
 
-    Raises Stop for what can only be meant as a path, and leads nowhere.
+    Raises UserError for a folder, for what looks like the path of a file but is none, and for a file that is not UTF-8.
     """
     try:
-        if text and Path(text).is_dir():
-            raise UserError(f"{text} is a folder; give a text, or a file that holds one")
-        if not Path(text).is_file():
-            if len(text.split()) == 1 and (text.endswith(".txt") or os.sep in text):
-                raise UserError(f"there is no file {text}; give one that exists, or a text of more than one word")
-            return text
-    except (OSError, ValueError):  # too long for a file name, or a NUL in it
-        return text
+        if argument and Path(argument).is_dir():
+            raise UserError(f"{argument} is a folder; give a text, or a file with one")
+        if not Path(argument).is_file():
+            if len(argument.split()) == 1 and (argument.endswith(".txt") or os.sep in argument):
+                raise UserError(f"there is no file {argument}; give an existing one, or a text of more than one word")
+            return argument
+    except (OSError, ValueError):  # too long for a file name, or it contains a NUL
+        return argument
     try:
-        return Path(text).read_text(encoding="utf-8")
+        return Path(argument).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{text} cannot be read as UTF-8 text ({error})") from None
+        raise UserError(f"{argument} cannot be read as UTF-8 text ({error})") from None
 
 
-def read_input() -> str:
+def read_stdin() -> str:
     if sys.stdin.isatty():
         print("Type or paste a text, then press Ctrl-D.", file=sys.stderr)
     try:
@@ -71,4 +72,4 @@ def read_input() -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(predict)

@@ -180,70 +180,72 @@ def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def small() -> Callable[..., params.Train]:
-    """`small(cell="lstm")`: the tests' parameters of training with a tiny network both ways, and with these changes."""
-    tiny = {"embedding": 7, "units": 5, "bidirectional": True}
+    """`small(cell="lstm")` gives the tests' parameters of training, for a tiny bidirectional network, with changes."""
+    tiny = {"embedding_dim": 7, "units": 5, "bidirectional": True}
     values = params.load(ROOT / "tests/params.yaml").train.model_dump() | tiny
     return lambda **changes: params.Train.model_validate(values | changes)
 
 
 @pytest.fixture(scope="session")
 def random_network() -> Callable:
-    """`random_network(train, vocabulary=50, labels=3)` is a Keras network whose every weight and bias is random."""
+    """`random_network(config, vocab_size=50, n_classes=3)` is a Keras network; all weights and biases are random."""
     from pipeline.model import network  # TensorFlow takes seconds to import
 
     def build(
-        train: params.Train,
-        vocabulary: int = 50,
-        labels: int = 3,
-        evidence: int = 0,
-        width: int | None = None,
+        config: params.Train,
+        vocab_size: int = 50,
+        n_classes: int = 3,
+        feature_dim: int = 0,
+        length: int | None = None,
         seed: int = 1,
     ):
-        network.keras.utils.clear_session()  # otherwise layer names count on from the previous network
+        network.keras.utils.clear_session()  # otherwise the numbers in layer names go on from the previous network
         rng = np.random.default_rng(seed)
-        model = network.build_network(vocabulary, labels, evidence, width, 100, train)
+        model = network.build_network(vocab_size, n_classes, feature_dim, length, 100, config)
         model.set_weights([rng.normal(0, 0.7, weight.shape) for weight in model.get_weights()])
         return model
 
     return build
 
 
-# The words that the network of `models` knows: each speaks for one label, so that every answer is plain.
-SPEAKS_FOR = {"banana": 0, "dict": 1}
+# The words in the vocabulary of the network of `models`: each is evidence for one class, so that predictions are plain.
+CLASS_OF_WORD = {"banana": 0, "dict": 1}
 LABELS = ["fruit", "pythön"]
 
 
 @pytest.fixture
 def make_models(workspace: Path) -> Callable[..., None]:
-    """`make_models(linear_model)` writes `models/` with a hand-made network, and the linear model beside it, if any.
+    """`make_models(baseline)` writes `models/` with a hand-made network, and the baseline model if there is one.
 
-    In the network each token adds its vote, and a softmax makes them probabilities; `temperature` scales the answer.
+    The network's logits are the sum over its tokens of 2 for their class; `temperature` is that of the classifier.
     """
 
-    def make(beside: LinearModel | None, temperature: float = 1.0) -> None:
+    def make(baseline: LinearModel | None, temperature: float = 1.0) -> None:
         Path("models").mkdir()
-        tokenizer = fit_tokenizer(SPEAKS_FOR, "code", vocabulary=10, max_tokens=100)
+        tokenizer = fit_tokenizer(CLASS_OF_WORD, "code", vocab_size=10, max_length=100)
         tokenizer.save("models/tokenizer.json")
-        nothing = LogCountRatios(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32))
-        ngram_features.save(NgramFeatures(nothing, 0, None), Path("models/ngram_features.safetensors"))
-        if beside:
-            linear.save(beside, Path("models/baseline.safetensors"))
-        votes = np.zeros((tokenizer.get_vocab_size(), len(LABELS)), np.float32)
-        for word, label in SPEAKS_FOR.items():
-            votes[tokenizer.token_to_id(word), label] = 2
-        constants = [numpy_helper.from_array(votes, "votes"), numpy_helper.from_array(np.array([1]), "time")]
+        empty = LogCountRatios(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32))
+        ngram_features.save(NgramFeatures(empty, 0, None), Path("models/ngram_features.safetensors"))
+        if baseline:
+            linear.save(baseline, Path("models/baseline.safetensors"))
+        logits = np.zeros((tokenizer.get_vocab_size(), len(LABELS)), np.float32)
+        for word, label in CLASS_OF_WORD.items():
+            logits[tokenizer.token_to_id(word), label] = 2
+        constants = [numpy_helper.from_array(logits, "logits"), numpy_helper.from_array(np.array([1]), "time_axis")]
         nodes = [
-            helper.make_node("Gather", ["votes", "ids"], ["each"]),
-            helper.make_node("ReduceSum", ["each", "time"], ["sum"], keepdims=0),
+            helper.make_node("Gather", ["logits", "ids"], ["of_token"]),
+            helper.make_node("ReduceSum", ["of_token", "time_axis"], ["sum"], keepdims=0),
             helper.make_node("Softmax", ["sum"], ["probabilities"], axis=-1),
         ]
         ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "time"])
         probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])
-        graph = helper.make_graph(nodes, "votes", [ids], [probabilities], constants)
+        graph = helper.make_graph(nodes, "hand-made", [ids], [probabilities], constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path("models").iterdir()}
-        noted = {"labels": json.dumps(LABELS), "made_with": json.dumps(digests), "temperature": str(temperature)}
-        helper.set_model_props(model, noted)
+        sha256 = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path("models").iterdir()}
+        metadata = {
+            "labels": json.dumps(LABELS), "required_files": json.dumps(sha256), "temperature": str(temperature)
+        }  # fmt: skip
+        helper.set_model_props(model, metadata)
         onnx.save(model, "models/model.onnx")
 
     return make

@@ -394,7 +394,7 @@ def test_settings_that_do_not_go_together_fail_without_a_training(repository: Pa
 
     *lines, last = said.splitlines()
     assert len(lines) == 4
-    assert all("train: reset_after: false is a kind of GRU, and cell is " in line for line in lines)
+    assert all("train: reset_after: false is for a GRU, but cell is " in line for line in lines)
     assert last == "error: no trial of odd has come to a result; call the sweep again for more"
     assert not [name for name in experiments(repository) if name.startswith("odd")]
 

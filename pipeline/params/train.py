@@ -44,7 +44,7 @@ class Train(Section):
     patience: int | None = Field(ge=1, le=10_000)
 
     @model_validator(mode="after")
-    def combinations(self) -> Self:
+    def check_reset_after(self) -> Self:
         if not self.reset_after and self.cell != "gru":
-            raise ValueError(f"reset_after: false is a kind of GRU, and cell is {self.cell}; set reset_after to true")
+            raise ValueError(f"reset_after: false is for a GRU, but cell is {self.cell}; set reset_after to true")
         return self

@@ -1,4 +1,4 @@
-"""What n-grams say: naive Bayes' ratios, at the token in which the n-gram ends, and never from the post itself."""
+"""N-gram features: naive Bayes' ratios, at the token where the n-gram ends, and out of fold for training examples."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,228 +8,230 @@ import pytest
 
 from pipeline.features import batches, ngram_features, ngrams
 from pipeline.features.batches import EncodedExamples
-from pipeline.features.ngram_features import CHARACTER_SCALE, TOKEN_SCALE
+from pipeline.features.ngram_features import CHAR_SCALE, TOKEN_SCALE
 from pipeline.features.tokenizer import EncodedText, encode_texts, fit_tokenizer
 from pipeline.params.train import Train
 
 
 @pytest.fixture(scope="module")
-def said_by(small: Callable[..., Train]) -> Callable[..., Train]:
-    """`said_by(ngrams=2, character_ngrams=True)`: parameters by which even an n-gram of a single post counts."""
-    nothing = {"ngrams": 0, "character_ngrams": False}
-    return lambda **changes: small(**{**nothing, "ngram_min_posts": 1, "character_min_posts": 1, **changes})
+def config(small: Callable[..., Train]) -> Callable[..., Train]:
+    """`config(max_ngram=2, char_ngrams=True)`: parameters by which even an n-gram of a single text counts."""
+    defaults = {"max_ngram": 0, "char_ngrams": False, "ngram_min_df": 1, "char_min_df": 1}
+    return lambda **changes: small(**defaults | changes)
 
 
-def ids_of(posts: list[list[int]], labels: list[int]) -> EncodedExamples:
-    """Posts of these tokens, without any characters."""
-    nothing = np.empty(0, np.uint8)
-    return batches.from_encoded(
-        [EncodedText(np.array(post), np.zeros(len(post), np.int64), nothing) for post in posts], labels
-    )
+def examples_of_ids(ids: list[list[int]], labels: list[int]) -> EncodedExamples:
+    """Examples with these token ids, without characters."""
+    no_characters = np.empty(0, np.uint8)
+    texts = [EncodedText(np.array(each), np.zeros(len(each), np.int64), no_characters) for each in ids]
+    return batches.from_encoded(texts, labels)
 
 
-def texts_of(texts: list[str], labels: list[int], max_tokens: int = 100) -> EncodedExamples:
-    return batches.from_encoded(
-        encode_texts(fit_tokenizer(texts, "code", vocabulary=100, max_tokens=max_tokens), texts), labels
-    )
+def examples_of_texts(texts: list[str], labels: list[int], max_length: int = 100) -> EncodedExamples:
+    tokenizer = fit_tokenizer(texts, "code", vocab_size=100, max_length=max_length)
+    return batches.from_encoded(encode_texts(tokenizer, texts), labels)
 
 
-# Tokens
+# Token n-grams
 
-# Token 7 after 5 is label 0's, token 7 after 6 label 1's; alone it says nothing.
-POSTS = ids_of([[5, 7], [5, 7, 5, 7], [6, 7], [6, 7]], [0, 0, 1, 1])
+# Token 7 after 5 is typical of class 0, 7 after 6 of class 1; 7 alone of neither.
+EXAMPLES = examples_of_ids([[5, 7], [5, 7, 5, 7], [6, 7], [6, 7]], [0, 0, 1, 1])
 
 
-def test_a_token_says_its_ratio_to_scale(said_by: Callable) -> None:
-    known = ngram_features.fit(POSTS, 2, said_by(ngrams=1))
+def test_the_feature_of_a_token_is_its_scaled_ratio(config: Callable) -> None:
+    fitted = ngram_features.fit(EXAMPLES, 2, config(max_ngram=1))
 
-    said = ngram_features.transform(known, POSTS)
+    features = ngram_features.transform(fitted, EXAMPLES)
 
-    # Tokens 5, 6, 7 are in two, none, two posts of label 0, and in none, two, two of label 1; half a post is added.
+    # Tokens 5, 6, 7 are in 2, 0, 2 examples of class 0, and in 0, 2, 2 of class 1; 0.5 is added to each count.
     p, q = np.array([2.5, 0.5, 2.5]), np.array([0.5, 2.5, 2.5])
     ratio = dict(zip([5, 6, 7], np.log((p / p.sum()) / (q / q.sum())) * TOKEN_SCALE, strict=True))
-    expected = [[ratio[token], -ratio[token]] for token in POSTS.tokens]
-    np.testing.assert_allclose(said, expected, rtol=1e-5)
-    assert said.dtype == np.float32
+    expected = [[ratio[token], -ratio[token]] for token in EXAMPLES.tokens]
+    np.testing.assert_allclose(features, expected, rtol=1e-5)
+    assert features.dtype == np.float32
 
 
-def test_what_is_said_stands_where_the_ngram_ends_and_stays_inside_the_post(said_by: Callable) -> None:
-    known = ngram_features.fit(POSTS, 2, said_by(ngrams=2))
+def test_the_feature_of_an_ngram_is_at_its_last_token_and_within_one_example(config: Callable) -> None:
+    fitted = ngram_features.fit(EXAMPLES, 2, config(max_ngram=2))
 
-    said = ngram_features.transform(known, ids_of([[5, 7], [7, 6, 7]], [0, 0]))
+    features = ngram_features.transform(fitted, examples_of_ids([[5, 7], [7, 6, 7]], [0, 0]))
 
-    pairs = said[:, 2:]
-    assert said.shape == (5, 4)
-    assert pairs[0].tolist() == [0, 0]  # no pair yet
-    assert pairs[1, 0] > 0 > pairs[1, 1]  # 5 7
-    assert pairs[2].tolist() == [0, 0]  # 7 | 7 is no pair: two posts
-    assert pairs[3].tolist() == [0, 0]  # 7 6 was never seen
-    assert pairs[4, 0] < 0 < pairs[4, 1]  # 6 7
-
-
-@pytest.mark.parametrize("min_posts", [2, 3, 5])
-def test_rare_ngrams_say_nothing(said_by: Callable, min_posts: int) -> None:
-    known = ngram_features.fit(POSTS, 2, said_by(ngrams=2, ngram_min_posts=min_posts))
-
-    said = ngram_features.transform(known, POSTS)
-
-    posts_with = {5: 2, 6: 2, 7: 4}
-    for token, row in zip(POSTS.tokens, said[:, 0], strict=True):
-        assert (row == 0) == (posts_with[int(token)] < min_posts or int(token) == 7)
-    assert said[:, 2:].any() == (min_posts == 2)
+    bigrams = features[:, 2:]
+    assert features.shape == (5, 4)
+    assert bigrams[0].tolist() == [0, 0]  # no bigram yet
+    assert bigrams[1, 0] > 0 > bigrams[1, 1]  # 5 7
+    assert bigrams[2].tolist() == [0, 0]  # 7 | 7 is no bigram: two examples
+    assert bigrams[3].tolist() == [0, 0]  # 7 6 is unknown
+    assert bigrams[4, 0] < 0 < bigrams[4, 1]  # 6 7
 
 
-# Characters
+@pytest.mark.parametrize("min_df", [2, 3, 5])
+def test_rare_token_ngrams_have_features_of_0(config: Callable, min_df: int) -> None:
+    fitted = ngram_features.fit(EXAMPLES, 2, config(max_ngram=2, ngram_min_df=min_df))
+
+    features = ngram_features.transform(fitted, EXAMPLES)
+
+    document_frequency = {5: 2, 6: 2, 7: 4}
+    for token, row in zip(EXAMPLES.tokens, features[:, 0], strict=True):
+        assert (row == 0) == (document_frequency[int(token)] < min_df or int(token) == 7)
+    assert features[:, 2:].any() == (min_df == 2)
 
 
-def test_characters_say_at_a_token_the_sum_of_the_runs_that_end_in_it(said_by: Callable) -> None:
-    posts = texts_of(["ab cd;", "abc d"], [0, 1])
-    known = ngram_features.fit(posts, 2, said_by(character_ngrams=True))
+# Character n-grams
 
-    # Label 0's runs of "ab cd;" are "ab ", "b c", " cd", "cd;", "ab c", "b cd", " cd;", "ab cd", "b cd;", nine;
-    # label 1's of "abc d" are "abc", "bc ", "c d", "abc ", "bc d", "abc d", six. None is in both: of 15 runs, label
-    # 0's are counted 9 * 1.5 + 6 * 0.5 = 16.5 for it and 9 * 0.5 + 6 * 1.5 = 13.5 for the other.
-    ours, theirs = np.log((1.5 / 16.5) / (0.5 / 13.5)), np.log((0.5 / 16.5) / (1.5 / 13.5))
-    # In "ab" no run ends; in "cd" (and the blank before it) "ab ", "b c", "ab c", " cd", "b cd", "ab cd", and in ";"
+
+def test_the_character_feature_of_a_token_is_the_sum_of_the_ngrams_that_end_in_it(config: Callable) -> None:
+    examples = examples_of_texts(["ab cd;", "abc d"], [0, 1])
+    fitted = ngram_features.fit(examples, 2, config(char_ngrams=True))
+
+    # Class 0's n-grams of "ab cd;" are "ab ", "b c", " cd", "cd;", "ab c", "b cd", " cd;", "ab cd", "b cd;", nine;
+    # class 1's of "abc d" are "abc", "bc ", "c d", "abc ", "bc d", "abc d", six. None is in both: the smoothed counts
+    # of all 15 add up to 9 * 1.5 + 6 * 0.5 = 16.5 in class 0 and to 9 * 0.5 + 6 * 1.5 = 13.5 in class 1.
+    own, other = np.log((1.5 / 16.5) / (0.5 / 13.5)), np.log((0.5 / 16.5) / (1.5 / 13.5))
+    # In "ab" no n-gram ends; in "cd" (and the blank before it) "ab ", "b c", "ab c", " cd", "b cd", "ab cd", and in ";"
     # the other three. In "abc" "abc" ends, in "d" the other five.
-    runs = np.array([[0, 6, 3, 0, 0], [0, 0, 0, 1, 5]])
-    expected = CHARACTER_SCALE * (runs[0] * ours + runs[1] * theirs)
-    np.testing.assert_allclose(
-        ngram_features.transform(known, posts), np.stack([expected, -expected], axis=1), rtol=1e-5
-    )
+    counts = np.array([[0, 6, 3, 0, 0], [0, 0, 0, 1, 5]])
+    expected = CHAR_SCALE * (counts[0] * own + counts[1] * other)
+    features = ngram_features.transform(fitted, examples)
+    np.testing.assert_allclose(features, np.stack([expected, -expected], axis=1), rtol=1e-5)
 
 
-def test_characters_say_nothing_across_posts_and_nothing_where_they_are_unknown(said_by: Callable) -> None:
-    known = ngram_features.fit(texts_of(["abcdef", "uvwxyz"], [0, 1]), 2, said_by(character_ngrams=True))
+def test_character_ngrams_are_within_one_example_and_0_if_unknown(config: Callable) -> None:
+    fitted = ngram_features.fit(examples_of_texts(["abcdef", "uvwxyz"], [0, 1]), 2, config(char_ngrams=True))
 
-    said = ngram_features.transform(known, texts_of(["ab", "cd", "", "qq abc", "..."], [0] * 5))
+    features = ngram_features.transform(fitted, examples_of_texts(["ab", "cd", "", "qq abc", "..."], [0] * 5))
 
-    assert said.any(axis=1).tolist() == [False, False, False, False, True, False, False, False]
-    assert said[4, 0] == -said[4, 1] > 0
-
-
-def test_runs_that_end_after_the_last_token_kept_say_nothing(said_by: Callable) -> None:
-    def ratios_of(text: str, max_tokens: int) -> ngrams.LogCountRatios:
-        posts = texts_of([text, "uvw xyz"], [0, 1], max_tokens)
-        known = ngram_features.fit(posts, 2, said_by(character_ngrams=True)).characters
-        assert known
-        return known
-
-    cut, never_there, whole = ratios_of("abc def;;;", 2), ratios_of("abc def", 100), ratios_of("abc def;;;", 100)
-
-    np.testing.assert_array_equal(cut.ngrams, never_there.ngrams)
-    np.testing.assert_array_equal(cut.ratios, never_there.ratios)
-    assert len(whole.ngrams) == len(cut.ngrams) + 3 * 3  # of each order three more
+    assert features.any(axis=1).tolist() == [False, False, False, False, True, False, False, False]
+    assert features[4, 0] > 0
+    assert features[4, 1] == pytest.approx(-features[4, 0], rel=1e-5)
 
 
-@pytest.mark.parametrize("min_posts", [1, 2, 3])
-def test_rare_runs_say_nothing(said_by: Callable, min_posts: int) -> None:
-    posts = texts_of(["abc", "abc", "xyz"], [0, 0, 1])
+def test_character_ngrams_after_the_last_token_that_is_kept_do_not_count(config: Callable) -> None:
+    def fitted_ratios(text: str, max_length: int) -> ngrams.LogCountRatios:
+        examples = examples_of_texts([text, "uvw xyz"], [0, 1], max_length)
+        ratios = ngram_features.fit(examples, 2, config(char_ngrams=True)).characters
+        assert ratios
+        return ratios
 
-    said = ngram_features.transform(
-        ngram_features.fit(posts, 2, said_by(character_ngrams=True, character_min_posts=min_posts)), posts
-    )
+    truncated, without, complete = (
+        fitted_ratios("abc def;;;", 2), fitted_ratios("abc def", 100), fitted_ratios("abc def;;;", 100)
+    )  # fmt: skip
 
-    # A run that is the only one known is as likely under either label.
-    assert said.any(axis=1).tolist() == [min_posts == 1] * 3
+    np.testing.assert_array_equal(truncated.ngrams, without.ngrams)
+    np.testing.assert_array_equal(truncated.ratios, without.ratios)
+    assert len(complete.ngrams) == len(truncated.ngrams) + 3 * 3  # of each order three more
 
 
-def test_a_very_long_post_loses_no_digit(said_by: Callable) -> None:
-    """Sums are differences of sums over all that came before: these must not grow coarse."""
+@pytest.mark.parametrize("min_df", [1, 2, 3])
+def test_rare_character_ngrams_have_features_of_0(config: Callable, min_df: int) -> None:
+    examples = examples_of_texts(["abc", "abc", "xyz"], [0, 0, 1])
+    fitted = ngram_features.fit(examples, 2, config(char_ngrams=True, char_min_df=min_df))
+
+    features = ngram_features.transform(fitted, examples)
+
+    # If the vocabulary has one n-gram alone, it is equally likely in both classes.
+    assert features.any(axis=1).tolist() == [min_df == 1] * 3
+
+
+def test_features_of_a_very_long_text_lose_no_precision(config: Callable) -> None:
+    """A token's sum is a difference of cumulative sums, whose rounding error must not grow with the text."""
     texts = ["abc " * 50_000, "xyz " * 50_000]
-    tokenizer = fit_tokenizer(texts, "code", vocabulary=100, max_tokens=1_000_000)
-    posts = batches.from_encoded(encode_texts(tokenizer, texts), [0, 1])
+    examples = examples_of_texts(texts, [0, 1], max_length=1_000_000)
 
-    said = ngram_features.transform(ngram_features.fit(posts, 2, said_by(character_ngrams=True)), posts)
+    features = ngram_features.transform(ngram_features.fit(examples, 2, config(char_ngrams=True)), examples)
 
-    # All "abc" but the first say the same.
-    np.testing.assert_allclose(said[2:50_000], np.broadcast_to(said[2], (49_998, 2)), rtol=1e-5)
-    np.testing.assert_allclose(said[50_002:], np.broadcast_to(-said[2], (49_998, 2)), rtol=1e-5)
+    # All "abc" but the first have the same features.
+    np.testing.assert_allclose(features[2:50_000], np.broadcast_to(features[2], (49_998, 2)), rtol=1e-5)
+    np.testing.assert_allclose(features[50_002:], np.broadcast_to(-features[2], (49_998, 2)), rtol=1e-5)
 
 
 # Columns
 
 
-@pytest.mark.parametrize("orders", [0, 1, 2, 3])
-@pytest.mark.parametrize("characters", [False, True])
-def test_there_is_a_column_per_label_for_each_order_and_for_the_characters(
-    said_by: Callable, orders: int, characters: bool
+@pytest.mark.parametrize("max_ngram", [0, 1, 2, 3])
+@pytest.mark.parametrize("char_ngrams", [False, True])
+def test_there_is_a_column_per_class_for_each_order_and_for_the_characters(
+    config: Callable, max_ngram: int, char_ngrams: bool
 ) -> None:
-    posts = texts_of(["abc def", "abc ghi", "jkl"], [0, 1, 2])
-    params = said_by(ngrams=orders, character_ngrams=characters)
+    examples = examples_of_texts(["abc def", "abc ghi", "jkl"], [0, 1, 2])
+    params = config(max_ngram=max_ngram, char_ngrams=char_ngrams)
 
-    columns = 3 * (orders + characters)
-    assert ngram_features.transform(ngram_features.fit(posts, 3, params), posts).shape == (5, columns)
-    assert ngram_features.out_of_fold(posts, 3, params).shape == (5, columns)
+    feature_dim = 3 * (max_ngram + char_ngrams)
+    assert ngram_features.transform(ngram_features.fit(examples, 3, params), examples).shape == (5, feature_dim)
+    assert ngram_features.out_of_fold(examples, 3, params).shape == (5, feature_dim)
 
 
-def test_the_characters_come_after_the_tokens(said_by: Callable) -> None:
-    posts = texts_of(["abc def", "abc ghi", "jkl"], [0, 1, 2])
+def test_the_columns_of_characters_come_after_those_of_tokens(config: Callable) -> None:
+    examples = examples_of_texts(["abc def", "abc ghi", "jkl"], [0, 1, 2])
 
     both, tokens, characters = (
-        ngram_features.transform(ngram_features.fit(posts, 3, params), posts)
-        for params in (said_by(ngrams=2, character_ngrams=True), said_by(ngrams=2), said_by(character_ngrams=True))
+        ngram_features.transform(ngram_features.fit(examples, 3, params), examples)
+        for params in (config(max_ngram=2, char_ngrams=True), config(max_ngram=2), config(char_ngrams=True))
     )
 
     np.testing.assert_array_equal(both, np.concatenate([tokens, characters], axis=1))
 
 
-# Cross-fitting
+# Out of fold
 
 
-@pytest.mark.parametrize("view", [{"ngrams": 1}, {"character_ngrams": True}])
-def test_a_training_post_is_looked_up_in_counts_it_is_no_part_of(said_by: Callable, view: dict) -> None:
-    # Each post has a token of its own: counted in, it would give its label away; left out, it says nothing.
-    texts = [f"{number:03}" for number in range(20)]
-    posts = texts_of(texts, [number % 2 for number in range(20)])
+@pytest.mark.parametrize("view", [{"max_ngram": 1}, {"char_ngrams": True}])
+def test_features_of_a_training_example_are_fitted_without_it(config: Callable, view: dict) -> None:
+    # Each example has a token of its own, which would reveal its label if it were counted.
+    examples = examples_of_texts([f"{n:03}" for n in range(20)], [n % 2 for n in range(20)])
 
-    said = ngram_features.out_of_fold(posts, 2, said_by(**view))
+    features = ngram_features.out_of_fold(examples, 2, config(**view))
 
-    assert not said.any()
-    assert ngram_features.transform(ngram_features.fit(posts, 2, said_by(**view)), posts).all()
+    assert not features.any()
+    assert ngram_features.transform(ngram_features.fit(examples, 2, config(**view)), examples).all()
 
 
-@pytest.mark.parametrize("view", [{"ngrams": 1}, {"character_ngrams": True}])
-def test_each_post_is_looked_up_in_the_counts_of_the_other_folds(said_by: Callable, view: dict) -> None:
+@pytest.mark.parametrize("view", [{"max_ngram": 1}, {"char_ngrams": True}])
+def test_features_of_a_training_example_are_fitted_on_the_other_folds(config: Callable, view: dict) -> None:
     rng = np.random.default_rng(1)
     words = ["abcd", "efgh", "abgh", "cdef"]
     texts = [" ".join(rng.choice(words, rng.integers(1, 6))) for _ in range(23)]
-    posts = texts_of(texts, [number % 3 for number in range(23)])
-    params = said_by(**view)
+    examples = examples_of_texts(texts, [n % 3 for n in range(23)])
+    params = config(**view)
 
-    said = ngram_features.out_of_fold(posts, 3, params)
+    features = ngram_features.out_of_fold(examples, 3, params)
 
-    # Every post belongs to one of five groups of about the same size, in whose absence it was counted.
+    # Each example is in one of five folds of about the same size.
     fold = np.random.default_rng(0).permutation(23) % 5
-    for post in range(23):
-        known = ngram_features.fit(batches.select(posts, fold != fold[post]), 3, params)
-        expected = ngram_features.transform(known, batches.select(posts, np.arange(23) == post))
-        np.testing.assert_allclose(said[posts.starts[post] : posts.starts[post + 1]], expected, atol=1e-6)
+    for row in range(23):
+        fitted = ngram_features.fit(batches.select(examples, fold != fold[row]), 3, params)
+        expected = ngram_features.transform(fitted, batches.select(examples, np.arange(23) == row))
+        np.testing.assert_allclose(features[examples.starts[row] : examples.starts[row + 1]], expected, atol=1e-6)
 
 
-def test_cross_fitted_evidence_of_common_ngrams_points_to_the_label(said_by: Callable) -> None:
-    posts = texts_of([("java" if number % 2 else "dict") + " of" for number in range(40)], [0, 1] * 20)
+def test_out_of_fold_features_of_common_ngrams_are_largest_for_the_true_class(config: Callable) -> None:
+    texts = [("java" if n % 2 else "dict") + " of" for n in range(40)]
+    examples = examples_of_texts(texts, [0, 1] * 20)
 
-    said = ngram_features.out_of_fold(posts, 2, said_by(ngrams=3, character_ngrams=True))
+    features = ngram_features.out_of_fold(examples, 2, config(max_ngram=3, char_ngrams=True))
 
-    assert said.shape == (80, 8)
-    pair_says, characters_say = said[1::2, 2:4], said[0::2, 6:8]
-    assert (pair_says.argmax(axis=1) == posts.labels).all()
-    assert (characters_say.argmax(axis=1) == posts.labels).all()
+    assert features.shape == (80, 8)
+    bigrams, characters = features[1::2, 2:4], features[0::2, 6:8]
+    assert (bigrams.argmax(axis=1) == examples.labels).all()
+    assert (characters.argmax(axis=1) == examples.labels).all()
 
 
 # The file
 
 
-@pytest.mark.parametrize("orders", [0, 2])
-@pytest.mark.parametrize("characters", [False, True])
-def test_a_file_gives_the_evidence_back(said_by: Callable, tmp_path: Path, orders: int, characters: bool) -> None:
-    posts = texts_of(["abc def", "abc ghi", "jkl"], [0, 1, 2])
-    known = ngram_features.fit(posts, 3, said_by(ngrams=orders, character_ngrams=characters))
+@pytest.mark.parametrize("max_ngram", [0, 2])
+@pytest.mark.parametrize("char_ngrams", [False, True])
+def test_saved_features_are_loaded_as_they_were(
+    config: Callable, tmp_path: Path, max_ngram: int, char_ngrams: bool
+) -> None:
+    examples = examples_of_texts(["abc def", "abc ghi", "jkl"], [0, 1, 2])
+    fitted = ngram_features.fit(examples, 3, config(max_ngram=max_ngram, char_ngrams=char_ngrams))
 
-    ngram_features.save(known, tmp_path / "ngram_features.safetensors")
+    ngram_features.save(fitted, tmp_path / "ngram_features.safetensors")
 
-    again = ngram_features.load((tmp_path / "ngram_features.safetensors").read_bytes())
-    assert (again.token_orders, bool(again.characters)) == (orders, characters)
-    np.testing.assert_array_equal(ngram_features.transform(again, posts), ngram_features.transform(known, posts))
-    assert isinstance(again.tokens, ngrams.LogCountRatios)
+    loaded = ngram_features.load((tmp_path / "ngram_features.safetensors").read_bytes())
+    assert (loaded.max_ngram, bool(loaded.characters)) == (max_ngram, char_ngrams)
+    np.testing.assert_array_equal(
+        ngram_features.transform(loaded, examples), ngram_features.transform(fitted, examples)
+    )
+    assert isinstance(loaded.tokens, ngrams.LogCountRatios)

@@ -1,4 +1,4 @@
-"""The tokenizer: the most frequent tokens of the fitted texts alone, of the kind that was asked for."""
+"""The tokenizer: the most frequent tokens of the texts that it was fitted on, of each kind."""
 
 import re
 import string
@@ -9,10 +9,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from pipeline.corpus import sources
-from pipeline.features.tokenizer import PADDING, START, UNKNOWN, encode_texts, fit_tokenizer, token_spans
+from pipeline.features.tokenizer import PADDING, UNKNOWN, WORD_START, encode_texts, fit_tokenizer, token_spans
 
 KINDS = ["code", "words", "bpe"]
-# Tags, broken tags, capitals and blanks beyond ASCII, signs that are punctuation to Unicode alone, nothing at all.
+# Tags, broken tags, capitals and whitespace beyond ASCII, punctuation in Unicode alone, an empty text.
 TRICKY = [
     "<p>Don't <b>PANIC</b>!</p>\n",
     "a<br/>b < c > d <e\nf> <> << g >> h <i",
@@ -44,22 +44,22 @@ def vocabulary_of(tokenizer: Tokenizer) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_padding_is_0_and_unknown_is_1(kind: str) -> None:
-    tokenizer = fit_tokenizer(["some text"], kind, vocabulary=100, max_tokens=100)
+def test_the_ids_of_padding_and_unknown_are_0_and_1(kind: str) -> None:
+    tokenizer = fit_tokenizer(["some text"], kind, vocab_size=100, max_length=100)
 
     assert (tokenizer.token_to_id(PADDING), tokenizer.token_to_id(UNKNOWN)) == (0, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_long_text_is_cut_at_its_end(kind: str) -> None:
-    tokenizer = fit_tokenizer(["a b c d"], kind, vocabulary=100, max_tokens=3)
+def test_a_long_text_is_truncated_at_its_end(kind: str) -> None:
+    tokenizer = fit_tokenizer(["a b c d"], kind, vocab_size=100, max_length=3)
 
-    assert [token.strip(START) for token in tokens(tokenizer, "d c b a")] == ["d", "c", "b"]
+    assert [token.strip(WORD_START) for token in tokens(tokenizer, "d c b a")] == ["d", "c", "b"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_text_without_tokens_is_one_unknown_token(kind: str) -> None:
-    tokenizer = fit_tokenizer(["a"], kind, vocabulary=100, max_tokens=3)
+    tokenizer = fit_tokenizer(["a"], kind, vocab_size=100, max_length=3)
 
     assert ids_of(tokenizer, ["", " \n\t"]) == [[1], [1]]
     assert UNKNOWN not in tokens(tokenizer, "a")
@@ -73,35 +73,35 @@ def test_a_text_without_tokens_is_one_unknown_token(kind: str) -> None:
         ("bpe", ["[", "▁pad", "]", "[", "▁unk", "]"]),
     ],
 )
-def test_text_that_looks_like_a_special_token_is_text(kind: str, expected: list[str]) -> None:
+def test_text_that_looks_like_a_special_token_is_ordinary_text(kind: str, expected: list[str]) -> None:
     text = "[PAD] [UNK]"
 
-    assert tokens(fit_tokenizer(["[ pad ] unk"], kind, vocabulary=100, max_tokens=100), text) == expected
-    assert tokens(fit_tokenizer([text, text], kind, vocabulary=100, max_tokens=100), text) == expected
+    assert tokens(fit_tokenizer(["[ pad ] unk"], kind, vocab_size=100, max_length=100), text) == expected
+    assert tokens(fit_tokenizer([text, text], kind, vocab_size=100, max_length=100), text) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_tokenizer_that_was_saved_gives_the_same_ids(kind: str, tmp_path: Path) -> None:
-    tokenizer = fit_tokenizer(TRICKY[:4], kind, vocabulary=30, max_tokens=12)
+def test_a_saved_tokenizer_gives_the_same_ids(kind: str, tmp_path: Path) -> None:
+    tokenizer = fit_tokenizer(TRICKY[:4], kind, vocab_size=30, max_length=12)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
 
-    again = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    loaded = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
 
-    assert ids_of(again, TRICKY) == ids_of(tokenizer, TRICKY)
+    assert ids_of(loaded, TRICKY) == ids_of(tokenizer, TRICKY)
 
 
 # code
 
 
-def test_code_has_words_and_every_punctuation_mark_in_lower_case() -> None:
+def test_code_tokens_are_words_and_every_punctuation_mark_in_lower_case() -> None:
     text = "Foo_bar->baz(x1);  é!=É\n<b>Don't\xa0stop</b>"
-    tokenizer = fit_tokenizer([text], "code", vocabulary=100, max_tokens=100)
+    tokenizer = fit_tokenizer([text], "code", vocab_size=100, max_length=100)
 
     assert " ".join(tokens(tokenizer, text)) == "foo_bar - > baz ( x1 ) ; é ! = é < b > don ' t stop < / b >"
 
 
-def test_code_keeps_the_most_frequent_tokens_and_ties_go_by_the_token() -> None:
-    tokenizer = fit_tokenizer(["d d c b a", "e e e"], "code", vocabulary=6, max_tokens=100)
+def test_code_keeps_the_most_frequent_tokens_and_breaks_ties_by_the_token() -> None:
+    tokenizer = fit_tokenizer(["d d c b a", "e e e"], "code", vocab_size=6, max_length=100)
 
     assert vocabulary_of(tokenizer) == [PADDING, UNKNOWN, "e", "d", "a", "b"]
 
@@ -109,70 +109,70 @@ def test_code_keeps_the_most_frequent_tokens_and_ties_go_by_the_token() -> None:
 # words
 
 
-def test_words_are_without_tags_and_punctuation() -> None:
+def test_words_have_no_tags_and_no_punctuation() -> None:
     text = "<p>Don't\tuse foo_bar.Baz();</p><br>\nÉ É,\xa0é -- <b>x</b>y"
-    tokenizer = fit_tokenizer([text], "words", vocabulary=100, max_tokens=100)
+    tokenizer = fit_tokenizer([text], "words", vocab_size=100, max_length=100)
 
     assert tokens(tokenizer, text) == ["dont", "use", "foobarbaz", "É", "É\xa0é", "xy"]
 
 
-def test_words_are_those_of_keras() -> None:
-    assert differing(TRICKY) == []
+def test_words_equal_those_of_keras() -> None:
+    assert rows_that_differ_from_keras(TRICKY) == []
 
 
-def test_words_keep_other_ties_than_keras() -> None:
+def test_words_break_ties_differently_from_keras() -> None:
     texts = ["c c a b", "d c d."]
 
-    assert vocabulary_of(fit_tokenizer(texts, "words", vocabulary=5, max_tokens=100))[2:] == ["c", "d", "a"]
-    assert vocabulary_of_keras(texts, max_tokens=5)[2:] == ["c", "d", "b"]
+    assert vocabulary_of(fit_tokenizer(texts, "words", vocab_size=5, max_length=100))[2:] == ["c", "d", "a"]
+    assert vocabulary_of_keras(texts, vocab_size=5)[2:] == ["c", "d", "b"]
 
 
-def test_words_of_all_real_posts_are_those_of_keras(archive: Path) -> None:
-    assert differing(list(posts_of(archive).values())) == []
+def test_words_of_all_real_posts_equal_those_of_keras(archive: Path) -> None:
+    assert rows_that_differ_from_keras(list(read_posts(archive).values())) == []
 
 
-def test_words_of_real_training_posts_are_those_that_keras_keeps_but_for_ties(archive: Path) -> None:
-    texts = [text for path, text in posts_of(archive).items() if path.startswith("train/")]
-    everything = fit_tokenizer(texts, "words", vocabulary=1_000_000, max_tokens=1_000_000)
-    counts = Counter(everything.id_to_token(id) for ids in ids_of(everything, texts) for id in ids)
+def test_the_vocabulary_of_real_training_posts_equals_that_of_keras_except_for_ties(archive: Path) -> None:
+    texts = [text for path, text in read_posts(archive).items() if path.startswith("train/")]
+    all_words = fit_tokenizer(texts, "words", vocab_size=1_000_000, max_length=1_000_000)
+    counts = Counter(all_words.id_to_token(id) for ids in ids_of(all_words, texts) for id in ids)
 
-    ours = vocabulary_of(fit_tokenizer(texts, "words", vocabulary=10_000, max_tokens=150))[2:]
-    theirs = vocabulary_of_keras(texts, max_tokens=10_000)[2:]
+    ours = vocabulary_of(fit_tokenizer(texts, "words", vocab_size=10_000, max_length=150))[2:]
+    theirs = vocabulary_of_keras(texts, vocab_size=10_000)[2:]
 
     assert len(ours) == 9_998
     assert [counts[token] for token in ours] == [counts[token] for token in theirs]
     assert {counts[token] for token in {*ours} ^ {*theirs}} <= {counts[ours[-1]]}
 
 
-def posts_of(archive: Path) -> dict[str, str]:
+def read_posts(archive: Path) -> dict[str, str]:
     source = sources.Source("archive", archive.name, archive)
     return {path: text.decode() for path, text in sorted(sources.read_examples(source))}
 
 
-def differing(texts: list[str]) -> list[int]:
-    """The texts, by number alone, whose tokens are others than Keras'."""
+def rows_that_differ_from_keras(texts: list[str]) -> list[int]:
+    """The positions of the texts whose tokens differ from Keras'."""
     from pipeline.model.backend import tf  # here, as TensorFlow takes seconds to import
 
-    tokenizer = fit_tokenizer(texts, "words", vocabulary=1_000_000, max_tokens=1_000_000)
-    # The tokens before they are looked up: a layer that knows all of them takes half a minute to make.
+    tokenizer = fit_tokenizer(texts, "words", vocab_size=1_000_000, max_length=1_000_000)
+    # The tokens before lookup: a layer with all of them in its vocabulary takes half a minute to make.
     theirs = text_vectorization()._preprocess(tf.constant(texts)).to_list()
     return [
-        n
-        for n, (ids, words) in enumerate(zip(ids_of(tokenizer, texts), theirs, strict=True))
+        row
+        for row, (ids, words) in enumerate(zip(ids_of(tokenizer, texts), theirs, strict=True))
         if [tokenizer.id_to_token(id) for id in ids] != ([word.decode() for word in words] or [UNKNOWN])
     ]
 
 
-def vocabulary_of_keras(texts: list[str], max_tokens: int) -> list[str]:
+def vocabulary_of_keras(texts: list[str], vocab_size: int) -> list[str]:
     from pipeline.model.backend import tf
 
-    layer = text_vectorization(max_tokens=max_tokens)
+    layer = text_vectorization(max_tokens=vocab_size)
     layer.adapt(tf.data.Dataset.from_tensor_slices(texts).batch(512))
     return layer.get_vocabulary()
 
 
 def text_vectorization(**options):
-    """Keras' layer with the tutorial's standardization."""
+    """Keras' layer with the standardization of the GRU tutorial."""
     from pipeline.model.backend import keras, tf
 
     def remove_br(text):
@@ -186,73 +186,73 @@ def text_vectorization(**options):
 # bpe
 
 
-def test_bpe_has_frequent_words_whole_and_others_in_pieces() -> None:
-    tokenizer = fit_tokenizer(["hash map " * 9, "hash hush mop"], "bpe", vocabulary=17, max_tokens=100)
+def test_bpe_keeps_frequent_words_whole_and_splits_others_into_subwords() -> None:
+    tokenizer = fit_tokenizer(["hash map " * 9, "hash hush mop"], "bpe", vocab_size=17, max_length=100)
 
     assert tokens(tokenizer, "Hash hashMap\tMAP") == ["▁hash", "▁hash", "m", "ap", "▁map"]
 
 
-def test_bpe_has_every_punctuation_mark_by_itself() -> None:
+def test_bpe_makes_every_punctuation_mark_a_token() -> None:
     text = "<p>Foo_bar->baz('x1');;</p>\xa0É"
-    tokenizer = fit_tokenizer([text] * 3, "bpe", vocabulary=100, max_tokens=100)
+    tokenizer = fit_tokenizer([text] * 3, "bpe", vocab_size=100, max_length=100)
 
     assert " ".join(tokens(tokenizer, text)) == "< ▁p > ▁foo_bar - > ▁baz ( ' ▁x1 ' ) ; ; < / ▁p > ▁é"
 
 
-def test_bpe_pieces_put_together_give_the_words() -> None:
+def test_joined_bpe_subwords_are_the_words() -> None:
     words = ["concurrent", "hash", "map", "éclair", "x1", "foo_bar", "naïve", "日本"]
     text = " ".join(words)
-    tokenizer = fit_tokenizer([text, "hash map hash"], "bpe", vocabulary=45, max_tokens=100)
+    tokenizer = fit_tokenizer([text, "hash map hash"], "bpe", vocab_size=45, max_length=100)
 
-    pieces = tokens(tokenizer, text)
+    subwords = tokens(tokenizer, text)
 
-    assert len(words) < len(pieces) < len(text)
-    assert "".join(pieces).split(START) == ["", *words]
-
-
-def test_bpe_knows_no_character_that_it_was_not_fitted_on() -> None:
-    tokenizer = fit_tokenizer(["ab ab;"], "bpe", vocabulary=100, max_tokens=100)
-
-    assert tokens(tokenizer, "ab? abcb; é☃") == ["▁ab", UNKNOWN, "▁ab", UNKNOWN, "b", ";", START, UNKNOWN, UNKNOWN]
+    assert len(words) < len(subwords) < len(text)
+    assert "".join(subwords).split(WORD_START) == ["", *words]
 
 
-def test_bpe_takes_its_own_mark_in_a_text_for_punctuation() -> None:
+def test_bpe_has_unknown_tokens_for_characters_that_it_was_not_fitted_on() -> None:
+    tokenizer = fit_tokenizer(["ab ab;"], "bpe", vocab_size=100, max_length=100)
+
+    assert tokens(tokenizer, "ab? abcb; é☃") == ["▁ab", UNKNOWN, "▁ab", UNKNOWN, "b", ";", WORD_START, UNKNOWN, UNKNOWN]
+
+
+def test_bpe_treats_its_word_start_marker_in_a_text_as_punctuation() -> None:
     text = "▁a▁▁b ▁"
-    tokenizer = fit_tokenizer([text], "bpe", vocabulary=100, max_tokens=100)
+    tokenizer = fit_tokenizer([text], "bpe", vocab_size=100, max_length=100)
 
     assert tokens(tokenizer, text) == ["▁", "▁a", "▁", "▁", "▁b", "▁"]
 
 
-def test_bpe_is_no_larger_than_asked_for() -> None:
-    tokenizer = fit_tokenizer(["hash map concurrent"], "bpe", vocabulary=20, max_tokens=100)
+def test_bpe_has_no_more_tokens_than_vocab_size() -> None:
+    tokenizer = fit_tokenizer(["hash map concurrent"], "bpe", vocab_size=20, max_length=100)
 
     assert tokenizer.get_vocab_size() == 20
 
 
-# Where tokens stand
+# token_spans
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", ["list(map) x = Dict", "(x)", " a  dict", "x", "map.list"])
-def test_a_span_is_where_its_token_stands(kind: str, text: str) -> None:
-    tokenizer = fit_tokenizer(["list map dict x a = ( ) ."], kind, vocabulary=100, max_tokens=100)
+def test_a_span_is_the_place_of_its_token_in_the_text(kind: str, text: str) -> None:
+    tokenizer = fit_tokenizer(["list map dict x a = ( ) ."], kind, vocab_size=100, max_length=100)
 
-    there = token_spans(tokenizer, text)
+    spans = token_spans(tokenizer, text)
 
     encoded = tokenizer.encode(text).tokens
-    assert [text[begin:end].lower() for begin, end in there if end <= len(text)] == [
-        token.removeprefix(START) if kind == "bpe" else token if token != UNKNOWN else text[begin:end].lower()
-        for token, (begin, end) in zip(encoded, there, strict=True)
+    assert [text[start:end].lower() for start, end in spans if end <= len(text)] == [
+        token.removeprefix(WORD_START) if kind == "bpe" else token if token != UNKNOWN else text[start:end].lower()
+        for token, (start, end) in zip(encoded, spans, strict=True)
     ]
 
 
-def test_the_mark_of_a_word_that_is_a_piece_by_itself_stands_at_the_words_first_character() -> None:
-    tokenizer = fit_tokenizer(["ab"], "bpe", vocabulary=5, max_tokens=100)  # its characters, and no piece of two
+def test_the_span_of_a_word_start_marker_alone_is_the_first_character_of_the_word() -> None:
+    tokenizer = fit_tokenizer(["ab"], "bpe", vocab_size=5, max_length=100)  # its characters, and no longer subword
 
-    assert tokenizer.encode("(ab").tokens == [UNKNOWN, START, "a", "b"]
+    assert tokenizer.encode("(ab").tokens == [UNKNOWN, WORD_START, "a", "b"]
     assert token_spans(tokenizer, "(ab") == [(0, 1), (1, 2), (1, 2), (2, 3)]
     assert token_spans(tokenizer, "ab") == [(0, 1), (0, 1), (1, 2)]
 
 
-def test_of_a_text_that_is_cut_there_are_the_spans_of_what_is_kept() -> None:
-    assert token_spans(fit_tokenizer(["a b c"], "code", vocabulary=10, max_tokens=2), "c b a") == [(0, 1), (2, 3)]
+def test_a_truncated_text_has_the_spans_of_the_tokens_that_are_kept() -> None:
+    assert token_spans(fit_tokenizer(["a b c"], "code", vocab_size=10, max_length=2), "c b a") == [(0, 1), (2, 3)]
