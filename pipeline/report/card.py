@@ -10,7 +10,7 @@ from pipeline.report.summary import MODEL_NAMES
 MAX_LENGTH = 5000  # characters, as MLflow keeps of a description
 MAX_LABELS = 20  # with a row of their own
 MAX_LABEL_LENGTH = 60  # characters
-SPECIAL = re.compile(r"[\\`*\[\]<>|~&]")  # of Markdown and HTML, in running text
+SPECIAL = re.compile(r"[\\`*_\[\]<>|~&]")  # of Markdown and HTML, within a line
 
 
 def render_card(
@@ -27,7 +27,7 @@ def render_card(
     """
     corpus, sizes = split["corpus"], split["examples"]
     source = escape(corpus["source"])
-    labels = [escape(label) for label in split["label_counts"]["train"]]
+    labels = [escape(label[:MAX_LABEL_LENGTH]) for label in split["label_counts"]["train"]]
     more = " …" if len(labels) > MAX_LABELS else ""
     lines = [
         f"# {escape(model_name)}",
@@ -37,7 +37,7 @@ def render_card(
         "of them; the probabilities tell how confident it is. It is not for judging people by what they write, nor for "
         "uses in which a wrong label does harm that nobody checks.",
         "## Data",
-        f"{source}, digest `{corpus['digest'][:12]}`, licence: {escape(corpus['licence'])}. {sizes['train']:,} "
+        f"Corpus: {source}, digest `{corpus['digest'][:12]}`, licence: {escape(corpus['licence'])}. {sizes['train']:,} "
         f"training, {sizes['validation']:,} validation and {sizes['test']:,} test examples (test split "
         f"{split['test']}); {sum(split['duplicates_dropped'].values()):,} duplicates and near-duplicates were dropped.",
         "## Training",
@@ -47,13 +47,7 @@ def render_card(
         metrics_table(metrics),
         describe_calibration(metrics),
         "## Limits",
-        *(
-            ["- **The sample corpus is generated: its metrics say nothing about real texts.**"]
-            if corpus["sample"]
-            else []
-        ),
-        f"- The network reads the first {params['vectorize.max_length']} tokens of a text.",
-        "- It was not tested on texts of other sources, times or languages.",
+        describe_limits(params, corpus["sample"]),
         "## Reproduction",
         describe_reproduction(commit, version),
         # Tables last, because the end of a long card is cut off.
@@ -65,8 +59,16 @@ def render_card(
 
 
 def escape(text: str) -> str:
-    """The text with the special characters of Markdown and HTML escaped, in one line."""
-    return SPECIAL.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))[: 10 * MAX_LABEL_LENGTH]
+    """The text on one line, with the special characters of Markdown and HTML escaped.
+
+    Underscores are escaped by a backslash, which is easier to read; the others as HTML entities, since renderers of
+    Markdown differ in which characters a backslash escapes.
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        return r"\_" if match[0] == "_" else f"&#{ord(match[0])};"
+
+    return SPECIAL.sub(escaped, " ".join(text.split()))
 
 
 def describe_training(params: Mapping[str, str]) -> str:
@@ -99,6 +101,13 @@ def describe_calibration(metrics: Mapping[str, Any]) -> str:
     before, after = metrics["uncalibrated"]["ece"], metrics["classifier"]["ece"]
     text = f"Expected calibration error {after:.4f}; {before:.4f} before scaling by {metrics['temperature']:g}."
     return f"{text} Temperature scaling made it larger." if after > before else text
+
+
+def describe_limits(params: Mapping[str, str], is_sample: bool) -> str:
+    limits = ["**The sample corpus is generated: its metrics say nothing about real texts.**"] if is_sample else []
+    limits.append(f"The network reads the first {params['vectorize.max_length']} tokens of a text.")
+    limits.append("It was not tested on texts of other sources, times or languages.")
+    return "\n".join(f"- {limit}" for limit in limits)
 
 
 def describe_reproduction(commit: Mapping[str, str], version: str | None) -> str:

@@ -54,7 +54,7 @@ def describe_mcnemar(mcnemar: Mapping[str, float]) -> str:
     ours, theirs, p_value = (mcnemar[key] for key in ("only_classifier_correct", "only_baseline_correct", "p_value"))
     p_text = f"p = {p_value:.2g}" if p_value else "p < 1e-300"  # smaller than a float can be
     counts = (
-        f"{ours:,} examples only the classifier gets right, {theirs:,} only the baseline (McNemar's test, {p_text})"
+        f"{ours:,} examples only the classifier gets correct, {theirs:,} only the baseline (McNemar's test, {p_text})"
     )
     if p_value >= LEVEL:
         return f"No significant difference between classifier and baseline: {counts}."
@@ -63,9 +63,12 @@ def describe_mcnemar(mcnemar: Mapping[str, float]) -> str:
 
 
 def is_committed() -> bool:
-    """Whether git has the workspace's result as it is."""
-    status = subprocess.run(["git", "status", "--porcelain", "--", *RECORDED], capture_output=True, text=True)
-    return status.returncode != 0 or not status.stdout.strip()
+    """Whether git has the workspace's result as it is; True as well if there is no git or no repository."""
+    try:
+        status = subprocess.run(["git", "status", "--porcelain", "--", *RECORDED], capture_output=True, text=True)
+    except FileNotFoundError:
+        return True
+    return not status.stdout
 
 
 def read_revision(path: str, revision: str | None) -> str:
