@@ -24,7 +24,7 @@ from pipeline.cli import UserError
 from pipeline.params.registry import Registry
 from pipeline.registry import history, versions
 from pipeline.tracking import find, runs, store
-from pipeline.tracking.store import StoreError
+from pipeline.tracking.errors import StoreError
 
 VERSION = "its number or alias, as `list` shows them"
 

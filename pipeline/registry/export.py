@@ -10,7 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from pipeline.cli import UserError
 from pipeline.registry import gate, versions
-from pipeline.tracking.store import store_errors
+from pipeline.tracking.errors import store_errors
 
 EXAMPLE = '''"""Ask the model. Needs what model/requirements.txt lists: pip install -r model/requirements.txt"""
 

@@ -21,7 +21,7 @@ from pipeline.metrics import classification, significance
 from pipeline.params.registry import Registry
 from pipeline.registry import versions
 from pipeline.tracking import artifacts, hashes, runs
-from pipeline.tracking.store import StoreError, store_errors
+from pipeline.tracking.errors import StoreError, store_errors
 
 TEST = Path("data/split/test.parquet")
 SCORE = Path(__file__).parent / "score.py"
@@ -265,7 +265,7 @@ def near_duplicates_in_test(learned: list[tuple[str, bytes]]) -> list[tuple[int,
 def training_fingerprints(client: MlflowClient, run: Run) -> list[tuple[str, bytes]] | None:
     """Id and fingerprint of the posts a run has learned from; None where it keeps none. Raises StoreError."""
     with tempfile.TemporaryDirectory() as folder:
-        there = artifacts.download_artifact(client, run, f"{runs.FOLDER}/{runs.TRAINING_FINGERPRINTS}", folder)
+        there = artifacts.download_artifact(client, run, f"{runs.PROVENANCE}/{runs.TRAINING_FINGERPRINTS}", folder)
         return list(tables.read_rows(there, tables.FINGERPRINT_SCHEMA)) if there else None
 
 

@@ -20,8 +20,9 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.cli import UserError
 from pipeline.registry import versions
-from pipeline.tracking import provenance, runs, store
-from pipeline.tracking.store import store_errors
+from pipeline.tracking import runs, store
+from pipeline.tracking.errors import store_errors
+from pipeline.tracking.git import run_git
 
 NAME = "history of {}"  # of the experiment, and of the run in it
 LONGEST = 6000  # characters of a parameter that MLflow keeps
@@ -133,8 +134,8 @@ def _who() -> str:
     """Whoever MLflow knows, else git, else this machine."""
     if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
         return user
-    if name := provenance.git("config", "user.name"):
-        return f"{name} <{provenance.git('config', 'user.email')}>"
+    if name := run_git("config", "user.name"):
+        return f"{name} <{run_git('config', 'user.email')}>"
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

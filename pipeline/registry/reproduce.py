@@ -20,7 +20,8 @@ from pipeline.cli import UserError
 from pipeline.params.registry import Registry
 from pipeline.registry import gate, versions
 from pipeline.tracking import artifacts, hashes, provenance, rebuild, runs
-from pipeline.tracking.store import store_errors
+from pipeline.tracking.errors import store_errors
+from pipeline.tracking.git import run_git
 
 LOCK = "dvc.lock"
 WEIGHTS = "models/weights.safetensors"
@@ -36,9 +37,9 @@ def reproduce_version(client: MlflowClient, section: Registry, version: ModelVer
     commit = run.data.tags.get(provenance.COMMIT)
     if not commit:
         raise UserError(f"the run of version {version.version} names no commit: git knew of none when it was made")
-    if not provenance.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
+    if not run_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
         raise UserError(f"the commit {commit[:10]} of version {version.version} is gone from this repository; fetch it")
-    if not (lock := artifacts.read_text(client, run, f"{runs.FOLDER}/{LOCK}")):
+    if not (lock := artifacts.read_text(client, run, f"{runs.PROVENANCE}/{LOCK}")):
         raise UserError(f"the run of version {version.version} keeps no {LOCK}, which tells what came out")
     require_files(version, lock)
     with rebuild.temporary_checkout(commit) as folder:
@@ -52,7 +53,7 @@ def reproduce_version(client: MlflowClient, section: Registry, version: ModelVer
     with store_errors():
         client.set_model_version_tag(version.name, version.version, versions.VERDICT, json.dumps(made))
     print(f"version {version.version}: {made['verdict']}; {made['said']}")
-    for difference in machine_differences(artifacts.read_json(client, run, f"{runs.FOLDER}/machine.json")):
+    for difference in machine_differences(artifacts.read_json(client, run, f"{runs.PROVENANCE}/machine.json")):
         print(f"  {difference}")
     return made["verdict"] != "not reproduced"
 
@@ -61,7 +62,7 @@ def apply_patch(client: MlflowClient, run: Run, folder: Path) -> None:
     """What differed from the commit when the run was made, if anything did. Raises Stop."""
     if run.data.tags.get(provenance.DIRTY) != "true":
         return
-    if not (patch := artifacts.read_bytes(client, run, f"{runs.FOLDER}/{runs.PATCH}")):
+    if not (patch := artifacts.read_bytes(client, run, f"{runs.PROVENANCE}/{runs.PATCH}")):
         raise UserError("the run was made with uncommitted changes, and its patch is gone")
     done = subprocess.run(["git", "apply", "-"], cwd=folder, input=patch, capture_output=True)
     if done.returncode:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.cli import UserError
 from pipeline.tracking import provenance, runs, store
 from pipeline.tracking.artifacts import dataset_digests, read_json
-from pipeline.tracking.store import store_errors
+from pipeline.tracking.errors import get_or_none, store_errors
 
 CHAMPION = "champion"
 VERDICT = "reproduction"  # what `reproduce` found
@@ -100,7 +100,7 @@ def find_version(client: MlflowClient, model: str, which: str) -> ModelVersion:
     if not NUMBER.fullmatch(which):
         require_alias(which)
     ask = client.get_model_version if NUMBER.fullmatch(which) else client.get_model_version_by_alias
-    if version := store.get_or_none(lambda: ask(model, which)):
+    if version := get_or_none(lambda: ask(model, which)):
         return version
     numbers = ", ".join(str(version.version) for version in all_versions(client, model)) or "none"
     what = f"version {which}" if NUMBER.fullmatch(which) else f"version with the alias {which}"
@@ -109,14 +109,14 @@ def find_version(client: MlflowClient, model: str, which: str) -> ModelVersion:
 
 def run_of_version(client: MlflowClient, version: ModelVersion) -> Run:
     """Raises Stop where it is gone, and StoreError."""
-    if run := store.get_or_none(lambda: client.get_run(version.run_id or "")):
+    if run := get_or_none(lambda: client.get_run(version.run_id or "")):
         return run
     raise UserError(f"the run of version {version.version} is gone, and with it where the version comes from")
 
 
 def read_aliases(client: MlflowClient, model: str) -> dict[str, str]:
     """The number of the version that has each alias. Raises StoreError."""
-    there = store.get_or_none(lambda: client.get_registered_model(model))
+    there = get_or_none(lambda: client.get_registered_model(model))
     return {alias: str(number) for alias, number in there.aliases.items()} if there else {}
 
 

@@ -13,7 +13,7 @@ from pipeline.tracking.revisions import Result
 
 RUN_ID = re.compile("[0-9a-f]{32}")
 VERSION = re.compile(r"(?P<name>[^@]+)(/(?P<version>\d+)|@(?P<alias>[\w-]+))")
-HELP = "A run id or name, a model version (name/3 or name@champion), a commit, or a DVC experiment."
+
 TRAINED = ("complete", "trained")
 
 

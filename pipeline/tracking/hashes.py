@@ -23,7 +23,7 @@ RESULT_FILES = [
 LATER_STAGES = ("explain", "plot", "track")  # they describe a result and do not change it
 
 
-def result_inputs(params: Params) -> dict[str, Any]:
+def result_inputs(config: Params) -> dict[str, Any]:
     """All that determines a result: `params`, the `corpus_digest`, and the sha256 of each file of `code`.
 
     The code is that of the stages up to `evaluate`, as dvc.yaml lists it. Neither where the examples were fetched from
@@ -33,7 +33,7 @@ def result_inputs(params: Params) -> dict[str, Any]:
     deps = {Path(dep) for name, stage in stages.items() if name not in LATER_STAGES for dep in stage.get("deps", [])}
     code = {file for dep in deps if dep.parts[0] == "pipeline" for file in files_of(dep)}
     return {
-        "params": params.model_dump(exclude={"fetch", "track", "registry"}),
+        "params": config.model_dump(exclude={"fetch", "track", "registry"}),
         "corpus_digest": json.loads(SPLIT.read_text())["corpus"]["digest"],
         "code": {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code)},
     }

@@ -15,7 +15,7 @@ class LoggedModel(PythonModel):
 
     # MLflow warns in colour about a `predict` whose input has no type hint.
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
-        y_proba = self.classifier.probabilities(model_input["text"]).astype(float)
+        y_proba = self.classifier.predict_proba(model_input["text"]).astype(float)
         labels = self.classifier.labels
         columns = {f"probability_{label}": y_proba[:, index] for index, label in enumerate(labels)}
         return pd.DataFrame({"label": [labels[index] for index in y_proba.argmax(axis=1)]} | columns)

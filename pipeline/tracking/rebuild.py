@@ -5,7 +5,6 @@ Each result is restored in a temporary clone, from DVC's cache, and tracked ther
 repeated.
 """
 
-import os
 import shutil
 import subprocess
 import sys

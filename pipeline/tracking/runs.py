@@ -12,9 +12,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Metric, Param, Run
@@ -22,7 +24,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.params import Params
 from pipeline.tracking import hashes, provenance, store
-from pipeline.tracking.errors import StoreError, store_errors
+from pipeline.tracking.errors import StoreError, get_or_none, store_errors
 
 # Tags of a run.
 STATE = "state"
@@ -47,7 +49,7 @@ LogEpoch = Callable[[dict[str, float]], None]
 
 
 @contextmanager
-def training_run(params: Params) -> Iterator[LogEpoch]:
+def training_run(config: Params) -> Iterator[LogEpoch]:
     """Create the run of this result for the time of its training; yields a function that logs an epoch's metrics.
 
     A training that fails or is stopped leaves the run FAILED or KILLED. Errors of the store never end a training: they
@@ -76,7 +78,7 @@ def training_run(params: Params) -> Iterator[LogEpoch]:
 
     try:
         with defer_signals():
-            client, run = begin_training_run(params)
+            client, run = begin_training_run(config)
         yield log_epoch
     except BaseException as error:
         with defer_signals():
@@ -106,15 +108,15 @@ def defer_signals() -> Iterator[None]:
             signal.raise_signal(received[0])
 
 
-def begin_training_run(params: Params) -> tuple[MlflowClient | None, Run | None]:
+def begin_training_run(config: Params) -> tuple[MlflowClient | None, Run | None]:
     """The client and a new run; (None, None) if MLflow is not available.
 
     There is no new run if the result has one that is trained, or that another process is training at this moment.
     """
     try:
         with store.lock("runs"):
-            client, experiment = store.connect(params.track.experiment)
-            inputs = hashes.result_inputs(params)
+            client, experiment = store.connect(config.track.experiment)
+            inputs = hashes.result_inputs(config)
             terminate_orphaned_runs(client, experiment)
             for run in find_runs(client, experiment, {INPUTS_HASH: hashes.inputs_hash(inputs)}):
                 state = run.data.tags.get(STATE)
@@ -122,21 +124,26 @@ def begin_training_run(params: Params) -> tuple[MlflowClient | None, Run | None]
                 is_trained = state == "trained" and run.info.status == "FINISHED"
                 if state == "complete" or is_trained or (state == "training" and is_on_this_machine(run)):
                     return client, None
-            return client, create_run(client, experiment, params, inputs, {STATE: "training"})
+            return client, create_run(client, experiment, config, inputs, {STATE: "training"})
     except StoreError as error:
         print(f"  warning: {error.when_writing()}; training continues, and `track` logs it later")
         return None, None
 
 
-def terminate_orphaned_runs(client: MlflowClient, experiment: str) -> None:
-    """End the runs that a process of this machine left RUNNING because it was killed. Raises StoreError."""
+def terminate_orphaned_runs(client: MlflowClient, experiment: str) -> list[Run]:
+    """End the runs that a process of this machine left RUNNING because it was killed; returns those that go on.
+
+    Raises StoreError.
+    """
     with store_errors("write to"):
-        for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-            if is_on_this_machine(run) and not is_alive(run):
-                was_training = run.data.tags.get(STATE) in ("training", "ended")
-                if was_training:
-                    client.set_tag(run.info.run_id, STATE, "ended")
-                client.set_terminated(run.info.run_id, "KILLED" if was_training else "FINISHED")
+        running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+        orphaned = abandoned(running)
+        for run in orphaned:
+            was_training = run.data.tags.get(STATE) in ("training", "ended")
+            if was_training:
+                client.set_tag(run.info.run_id, STATE, "ended")
+            client.set_terminated(run.info.run_id, "KILLED" if was_training else "FINISHED")
+    return [run for run in running if run not in orphaned]
 
 
 def is_on_this_machine(run: Run) -> bool:
@@ -189,9 +196,9 @@ def abandoned(runs: Iterable[Run]) -> list[Run]:
 
 
 def create_run(
-    client: MlflowClient, experiment: str, params: Params, inputs: dict[str, Any], tags: dict[str, str]
+    client: MlflowClient, experiment: str, config: Params, inputs: dict[str, Any], tags: dict[str, str]
 ) -> Run:
-    """Create the run with its description; `tags` are its STATE, and its MODEL_MD5 if it is known. Raises StoreError."""
+    """Create the run with its inputs; `tags` are its STATE, and its MODEL_MD5 if it is known. Raises StoreError."""
     split = json.loads(hashes.SPLIT.read_text())
     corpus = split["corpus"]
     tags = {
@@ -205,7 +212,7 @@ def create_run(
         "mlflow.source.name": "dvc repro",
         **provenance.git_tags(),
     }
-    train = params.train
+    train = config.train
     name = f"{corpus['source']} {train.cell} {train.units} seed {train.seed} {tags[INPUTS_HASH][:6]}"
     if experiment_name := tags.get(provenance.EXPERIMENT):
         name = f"{experiment_name}: {name}"
@@ -214,7 +221,7 @@ def create_run(
         # The machine of a training; a result from DVC's cache may have been trained on another one.
         if tags[STATE] == "training":
             client.log_dict(run.info.run_id, provenance.describe_machine(), f"{PROVENANCE}/machine.json")
-    log_run_inputs(client, run, params, inputs)
+    log_run_inputs(client, run, config, inputs)
     return run
 
 
@@ -226,13 +233,13 @@ def describe_corpus(split: Mapping[str, Any]) -> str:
     return text
 
 
-def log_run_inputs(client: MlflowClient, run: Run, params: Params, inputs: dict[str, Any]) -> None:
+def log_run_inputs(client: MlflowClient, run: Run, config: Params, inputs: dict[str, Any]) -> None:
     """Log what is known before training: parameters, training data, and the changes since the commit.
 
     Repeating it is harmless, after a store that failed in between. Raises StoreError.
     """
     run_id, patch = run.info.run_id, provenance.uncommitted_patch()
-    values = flatten(params.model_dump(exclude={"registry"}))
+    values = flatten(config.model_dump(exclude={"registry"}))
     datasets = dataset_inputs(TRAINING_DATASETS)
     with store_errors("write to"), tempfile.TemporaryDirectory() as folder:
         client.log_batch(run_id, params=[Param(name, value) for name, value in values])
@@ -242,6 +249,22 @@ def log_run_inputs(client: MlflowClient, run: Run, params: Params, inputs: dict[
             file.write_bytes(patch)
             client.log_artifact(run_id, str(file), PROVENANCE)
         client.log_dict(run_id, inputs, f"{PROVENANCE}/{RESULT_INPUTS}")  # last: with it, all of this is logged
+
+
+@contextmanager
+def open_run(client: MlflowClient, run: Run) -> Iterator[None]:
+    """Make the run MLflow's active run and RUNNING, then FINISHED, or FAILED after an error. Raises StoreError."""
+    with store_errors("write to"):
+        set_tags(client, run, {PROCESS: this_process()})
+        mlflow.start_run(run_id=run.info.run_id)
+    try:
+        yield
+    except BaseException:
+        with suppress(StoreError), store_errors():
+            mlflow.end_run("FAILED")
+        raise
+    with store_errors("write to"):
+        mlflow.end_run()
 
 
 def has_inputs(client: MlflowClient, run: Run) -> bool:
@@ -316,11 +339,11 @@ def delete_runs(client: MlflowClient, runs: Sequence[Run]) -> None:
 
 
 def logged_models(client: MlflowClient, run: Run) -> list[LoggedModel]:
-    """The models that a run logged; MLflow also lists deleted ones in the run, which are left out."""
+    """The models that a run logged, without deleted ones, which MLflow goes on to list. Raises StoreError."""
     models = []
     for output in run.outputs.model_outputs if run.outputs else []:
-        with suppress(MlflowException):
-            models.append(client.get_logged_model(output.model_id))
+        if model := get_or_none(partial(client.get_logged_model, output.model_id)):
+            models.append(model)
     return models
 
 
