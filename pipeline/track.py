@@ -7,6 +7,8 @@ created, or creates it from the files alone. A result whose run is complete is l
 written again, because another model may have become the champion.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -29,7 +29,10 @@ def main() -> None:
 @main.command(epilog=RUN_HELP)
 @click.argument("run", required=False)
 def show(run: str | None) -> None:
-    """Show what a run was made from; without RUN, that of the workspace's result."""
+    """Show what a run was made from.
+
+    Without RUN, that of the workspace's result.
+    """
     from pipeline.tracking import find, store
     from pipeline.tracking.show import print_run
 
@@ -41,7 +44,10 @@ def show(run: str | None) -> None:
 @click.argument("a")
 @click.argument("b", required=False)
 def compare(a: str, b: str | None) -> None:
-    """Compare two runs: what differs, and whether one is better; without B, with that of the workspace's result."""
+    """Compare two runs.
+
+    What differs in parameters, data and code, and whether one is better. Without B, with the workspace's result.
+    """
     from pipeline.tracking import find, store
     from pipeline.tracking.compare import compare_runs, print_comparison
 
@@ -51,7 +57,7 @@ def compare(a: str, b: str | None) -> None:
 
 @main.command()
 def rebuild() -> None:
-    """Create the runs that MLflow lacks, from git and DVC's cache.
+    """Create missing runs from DVC's cache.
 
     For each commit and DVC experiment that has a result. Exit code 1 if one of them cannot be restored.
     """
@@ -65,7 +71,10 @@ def rebuild() -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: 5000, or the next port that is free.")
 def ui(port: int | None) -> None:
-    """Open the MLflow UI on 127.0.0.1, until Ctrl-C."""
+    """Serve the MLflow UI until Ctrl-C.
+
+    On 127.0.0.1 alone. If MLFLOW_TRACKING_URI names a server, only its address is printed.
+    """
     from pipeline.tracking import store
     from pipeline.tracking.ui import serve_ui
 
@@ -75,9 +84,10 @@ def ui(port: int | None) -> None:
 
 @main.command()
 def relocate() -> None:
-    """Let the store of a repository that was moved or copied name its artifacts at their new place.
+    """Relocate mlflow.db after a move.
 
-    Makes a copy of the store first.
+    MLflow keeps the absolute paths of artifacts. In a repository that was moved or copied, this replaces them by the
+    new ones, in mlflow.db alone, after a copy of it.
     """
     from pipeline.tracking.sqlite_store import relocate as relocate_store
 

@@ -3,14 +3,16 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.tracking.location import sqlite_path, tracking_uri
 
 RECORD = Path(".dvc/tmp/last-track.json")
-# By content: the result (by the digests in dvc.lock), the parameters, and the code that writes the reports.
-INPUTS = [Path(name) for name in ("dvc.lock", "dvc.yaml", "params.yaml", "pipeline")]
+LOCK = Path("dvc.lock")  # the result, by the digests of its files
+OWN_SECTION = re.compile(r"^  track:\n(?:    .*\n)*", re.MULTILINE)  # which DVC writes after `track` has run
+INPUTS = [Path(name) for name in ("dvc.yaml", "params.yaml", "pipeline")]
 
 
 def unchanged_run(reports: Iterable[Path]) -> str | None:
@@ -35,6 +37,7 @@ def record(run_name: str, version: str | None, reports: Iterable[Path]) -> None:
 def state_digest(version: str | None, reports: Iterable[Path]) -> str:
     """A digest of all that `track` reads and writes. Raises FileNotFoundError if a file is missing."""
     digest = hashlib.sha256(str(version).encode())
+    digest.update(OWN_SECTION.sub("", LOCK.read_text()).encode())
     for path in files(INPUTS):
         digest.update(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     for path in reports:
