@@ -70,7 +70,7 @@ cells: setup     ## compare rnn, lstm and gru: make cells SOURCE=path/to/the/arc
 	  $(call experiment,cell-$$cell) $(PLAIN) -S train.cell=$$cell -S train.mask=true -S train.epochs=10 \
 	    -S train.patience=3 train || exit 1; \
 	done
-	@python -m pipeline.tracking.experiments cell-rnn cell-lstm cell-gru
+	@python -m pipeline.experiments cell-rnn cell-lstm cell-gru
 
 # PyTorch goes into an environment of its own, which sees the packages of .venv: that one holds what the lock names alone.
 benchmark: setup .venv-benchmark/installed ## time training against PyTorch, on the texts in the workspace

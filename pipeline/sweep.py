@@ -40,10 +40,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import cli, params
 from pipeline.cli import UserError
-from pipeline.report.summary import read_revision
 from pipeline.tracking import provenance, revisions, runs, store
+from pipeline.tracking.errors import StoreError, store_errors
 from pipeline.tracking.rebuild import run_of_revision
-from pipeline.tracking.store import StoreError, store_errors
+from pipeline.tracking.revisions import read_revision
 
 DATABASE = "sweeps.db"
 TRIALS = 20
