@@ -23,7 +23,7 @@ from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.params.registry import Registry
 from pipeline.registry import versions
-from pipeline.tracking import find, runs, store
+from pipeline.tracking import RUN_HELP, find, runs, store
 
 # What takes a second or more to import is imported by the command that needs it.
 
@@ -51,7 +51,7 @@ def connect() -> tuple[MlflowClient, str, Registry]:
     return client, experiment, config.registry
 
 
-@main.command(help=f"Register a version of RUN: {find.HELP}.")
+@main.command(help=f"Register a version of RUN, by default of the workspace's result. {RUN_HELP}")
 @click.argument("run", required=False)
 def register(run: str | None) -> None:
     client, experiment, config = connect()

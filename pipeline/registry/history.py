@@ -80,7 +80,7 @@ def is_deleted(client: MlflowClient, model: str) -> bool:
     """Whether the history's experiment was deleted in MLflow. Raises StoreError."""
     with store_errors():
         experiment = client.get_experiment_by_name(experiment_name(client, model))
-    return bool(experiment) and experiment.lifecycle_stage == "deleted"
+    return experiment is not None and experiment.lifecycle_stage == "deleted"
 
 
 def alias_state(client: MlflowClient, model: str, alias: str) -> tuple[list[AliasChange], str | None]:

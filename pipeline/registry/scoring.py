@@ -14,6 +14,7 @@ import time
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc import PyFuncModel
 
 MAX_TIMED = 100  # texts
 PROBABILITY = "probability_"
@@ -45,7 +46,7 @@ def main(folder: str, result: str, texts_path: str | None = None) -> None:
     np.savez(result, labels=labels, probabilities=predict(texts), load=load, latency=latency)
 
 
-def measure_latency(model: mlflow.pyfunc.PyFuncModel, texts: pd.DataFrame) -> float:
+def measure_latency(model: PyFuncModel, texts: pd.DataFrame) -> float:
     """The median CPU time of this process for one text by itself, in milliseconds.
 
     CPU time and not elapsed time, so that other processes on a busy machine do not decide whether a model passes.
