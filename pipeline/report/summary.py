@@ -54,7 +54,7 @@ def describe_mcnemar(mcnemar: Mapping[str, float]) -> str:
     ours, theirs, p_value = (mcnemar[key] for key in ("only_classifier_correct", "only_baseline_correct", "p_value"))
     p_text = f"p = {p_value:.2g}" if p_value else "p < 1e-300"  # smaller than a float can be
     counts = (
-        f"{ours:,} examples only the classifier gets correct, {theirs:,} only the baseline (McNemar's test, {p_text})"
+        f"{ours:,} examples only the classifier gets right, {theirs:,} only the baseline (McNemar's test, {p_text})"
     )
     if p_value >= LEVEL:
         return f"No significant difference between classifier and baseline: {counts}."
