@@ -136,7 +136,7 @@ def per_class_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def slice_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     cells = (
         [
-            f"{row['by']}: {row['slice']}", f"{row['accuracy']:.3f}", format_interval(row["interval"], 3),
+            escape(f"{row['by']}: {row['slice']}"), f"{row['accuracy']:.3f}", format_interval(row["interval"], 3),
             f"{row['baseline_accuracy']:.3f}", f"{row['examples']:,}",
         ]
         for row in rows
