@@ -260,7 +260,8 @@ def test_labels_are_no_markup_whatever_they_contain() -> None:
 @pytest.mark.parametrize("name", ["source", "licence"])
 def test_corpus_is_no_markup_whatever_it_contains(name: str) -> None:
     for value in HOSTILE:
-        text = render(**{name: value})
+        corpus: dict[str, Any] = {name: value}
+        text = render(**corpus)
 
         data = text.partition("## Data\n\n")[2].partition("\n")[0]
         assert " ".join(value.split()) in unescape(data)
