@@ -43,15 +43,15 @@ def write_reports(models: Sequence[str] = ("classifier", "network", "baseline"))
         rows = predictions.to_rows(["1", "2", "3", "4"], Y_TRUE, np.eye(2)[y_pred] * 0.5 + 0.25, LABELS)
         write_table(f"reports/evaluation/{model}/predictions.csv", list(rows))
     curves = "reports/evaluation/curves"
-    points = [{"recall": 1.0, "precision": 0.5}, {"recall": 0.0, "precision": 1.0}]
+    points: list[dict[str, Any]] = [{"recall": 1.0, "precision": 0.5}, {"recall": 0.0, "precision": 1.0}]
     write_table(f"{curves}/precision_recall.csv", [{"label": label} | point for label in LABELS for point in points])
-    reliability = [
+    reliability: list[dict[str, Any]] = [
         {"examples": 3, "confidence": 0.75, "accuracy": 0.5},
         {"examples": 1, "confidence": 1, "accuracy": 1},
     ]
     names = ["before scaling", "after scaling", "baseline"]
     write_table(f"{curves}/reliability.csv", [{"probabilities": name} | row for name in names for row in reliability])
-    coverage = [
+    coverage: list[dict[str, Any]] = [
         {"coverage": 0.5, "accuracy": 1.0, "confidence": 0.9},
         {"coverage": 1, "accuracy": 0.75, "confidence": 0.5},
     ]
