@@ -56,7 +56,7 @@ def write_page(
     charts = {name: read_chart(REPORTS / f"plots/{name}.svg") for name in CHARTS}
     rows = fitting_examples(explanations["examples"], MAX_BYTES - sum(len(chart) for chart in charts.values()))
     page = environment.get_template("page.html").render(
-        title=f"{split['corpus']['source']}: {run_name}, {date}",
+        title=format_title(split["corpus"]["source"], run_name, date), worsened=worsened_by_scaling(metrics),
         split=split, metrics=metrics, training=training,
         names={model: MODEL_NAMES[model] for model in MODELS if model in metrics},
         verdict=describe_mcnemar(metrics["mcnemar"]), champion=champion, standing=standing,
@@ -67,6 +67,17 @@ def write_page(
         script=Markup(script), digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
     path.write_text(page, encoding="utf-8")
+
+
+def format_title(source: str, run_name: str, date: str) -> str:
+    """Corpus, run and date; the corpus once, as the names that runs get by themselves begin with it."""
+    return f"{run_name}, {date}" if run_name.startswith(source) else f"{source}: {run_name}, {date}"
+
+
+def worsened_by_scaling(metrics: Mapping[str, Any]) -> list[str]:
+    """The measures of calibration that temperature scaling made larger on the test split."""
+    names = {"ece": "calibration error", "log_loss": "log loss"}
+    return [name for key, name in names.items() if metrics["classifier"][key] > metrics["uncalibrated"][key]]
 
 
 def read_report(name: str) -> Any:

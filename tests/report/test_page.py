@@ -225,10 +225,14 @@ def look_up(metrics: Any, path: str) -> Any:
 # Title, verdict and metrics
 
 
-def test_title_and_heading_name_corpus_run_and_date(reports: Path) -> None:
-    root = read(write_page(source="posts", run_name="brave-owl", date="2026-11-27"))
+@pytest.mark.parametrize(
+    ("run_name", "title"),
+    [("brave-owl", "posts: brave-owl, 2026-11-27"), ("posts gru 96 seed 1", "posts gru 96 seed 1, 2026-11-27")],
+)
+def test_title_and_heading_name_corpus_run_and_date(reports: Path, run_name: str, title: str) -> None:
+    root = read(write_page(source="posts", run_name=run_name, date="2026-11-27"))
 
-    assert root.one("title").text == root.one("h1").text == "posts: brave-owl, 2026-11-27"
+    assert root.one("title").text == root.one("h1").text == title
 
 
 @pytest.mark.parametrize("is_sample", [True, False])
@@ -336,21 +340,26 @@ def test_page_says_whether_the_probabilities_are_scaled(reports: Path, temperatu
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "is_worse"), [(0.02, 0.03, True), (0.03, 0.02, False), (0.02, 0.02, False)]
+    ("ece", "log_loss", "worsened"),
+    [
+        (0.03, 0.6, "calibration error and the log loss"),
+        (0.03, 0.5, "calibration error"),
+        (0.01, 0.6, "log loss"),
+        (0.01, 0.4, None),
+        (0.02, 0.5, None),
+    ],
 )
 def test_page_says_if_temperature_scaling_made_the_calibration_worse(
-    reports: Path, before: float, after: float, is_worse: bool
+    reports: Path, ece: float, log_loss: float, worsened: str | None
 ) -> None:
-    ece = {
-        "uncalibrated": {"ece": before, "log_loss": 0.5},
-        "classifier": make_metrics(LABELS)["classifier"] | {"ece": after},
-    }
+    classifier = make_metrics(LABELS)["classifier"] | {"ece": ece, "log_loss": log_loss}
+    changes = {"uncalibrated": {"ece": 0.02, "log_loss": 0.5}, "classifier": classifier}
 
-    section = read(write_page(changes=ece)).one("section", id="calibration")
+    section = read(write_page(changes=changes)).one("section", id="calibration")
 
     warnings = [paragraph.text for paragraph in section.all("p", **{"class": "warning"})]
-    sentence = "Temperature scaling made the calibration error on the test split larger."
-    assert warnings == ([sentence] if is_worse else [])
+    sentence = f"Temperature scaling made the {worsened} on the test split larger."
+    assert warnings == ([sentence] if worsened else [])
 
 
 # Data is text
@@ -368,12 +377,12 @@ def hostile_data(text: str, label: str) -> dict[str, Any]:
 
 
 def test_texts_labels_ids_and_names_are_text_whatever_they_contain(reports: Path) -> None:
-    root = read(write_page(**hostile_data(HOSTILE, LABELS[0]), source=HOSTILE, run_name=HOSTILE))
+    root = read(write_page(**hostile_data(HOSTILE, LABELS[0]), source=HOSTILE, run_name=f"brave-owl {HOSTILE}"))
     plain = read(write_page(**hostile_data("a harmless text", LABELS[0])))
 
     assert structure(root) == structure(plain)
     assert [script.text for script in root.all("script")] == [(page.HERE / "page.js").read_text()]
-    assert root.one("h1").text == root.one("title").text == f"{HOSTILE}: {HOSTILE}, 2026-11-27"
+    assert root.one("h1").text == root.one("title").text == f"{HOSTILE}: brave-owl {HOSTILE}, 2026-11-27"
     for row in root.one("table", id="examples").one("tbody").all("tr"):
         assert [cell.text for cell in row.all("td")[:3]] == [LABELS[0], LABELS[0], "0.988"]
         assert example_text(row) == HOSTILE
