@@ -1,4 +1,4 @@
-"""Stage vectorize: a tokenizer of training posts alone, and posts as the ids that it gives."""
+"""Stage vectorize: a tokenizer fitted on the training texts alone, and texts encoded with it."""
 
 import hashlib
 import json
@@ -19,54 +19,54 @@ VALIDATION = [("b", "sort unseenword"), ("a", "")]
 
 @pytest.fixture
 def vectorized(workspace: Path) -> Callable[..., dict[str, bytes]]:
-    """`vectorized(train=[("label", "text"), ...])` runs the stage on these posts, and gives its files."""
+    """`vectorized(train=[("label", "text"), ...])` runs the stage on these examples, and gives its files by name."""
 
     def run(**splits: list[tuple[str, str]]) -> dict[str, bytes]:
-        write(**splits)
+        write_splits(**splits)
         vectorize.main()
-        return files()
+        return read_outputs()
 
     return run
 
 
-def write(**splits: list[tuple[str, str]]) -> None:
+def write_splits(**splits: list[tuple[str, str]]) -> None:
     Path("data/split").mkdir(parents=True, exist_ok=True)
-    for role, examples in ({"train": TRAIN, "validation": VALIDATION} | splits).items():
+    for split, examples in ({"train": TRAIN, "validation": VALIDATION} | splits).items():
         rows = (
-            {"id": f"{role}{n}", "text": text, "label": label, "fingerprint": f"of {role}{n}".encode()}
+            {"id": f"{split}{n}", "text": text, "label": label, "fingerprint": f"of {split}{n}".encode()}
             for n, (label, text) in enumerate(examples)
         )
-        tables.write_table(Path(f"data/split/{role}.parquet"), tables.SPLIT_SCHEMA, rows)
+        tables.write_table(Path(f"data/split/{split}.parquet"), tables.SPLIT_SCHEMA, rows)
 
 
-def files() -> dict[str, bytes]:
+def read_outputs() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for folder in ("data/ids", "models") for path in Path(folder).iterdir()}
 
 
-def tokens_of(role: str) -> list[list[str | None]]:
+def tokens_of(split: str) -> list[list[str | None]]:
     tokenizer = Tokenizer.from_file("models/tokenizer.json")
     return [
         [tokenizer.id_to_token(id) for id in ids]
-        for ids in tables.read_column(Path(f"data/ids/{role}.parquet"), "tokens")
+        for ids in tables.read_column(Path(f"data/ids/{split}.parquet"), "tokens")
     ]
 
 
-def test_ids_stand_for_the_examples_tokens(vectorized: Callable) -> None:
+def test_ids_are_those_of_the_texts_tokens(vectorized: Callable) -> None:
     vectorized()
 
     assert tokens_of("train") == [["sort", "the", "dict"], ["sort", ";", "the", "list"]]
     assert tables.read_column(Path("data/ids/train.parquet"), "id") == ["train0", "train1"]
 
 
-@pytest.mark.parametrize("role", ["train", "validation"])
-def test_an_examples_fingerprint_goes_along_with_it(vectorized: Callable, role: str) -> None:
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_each_example_keeps_its_fingerprint(vectorized: Callable, split: str) -> None:
     vectorized()
 
-    examples = [*tables.read_rows(Path(f"data/ids/{role}.parquet"), tables.FINGERPRINT_SCHEMA)]
-    assert examples == [(f"{role}0", f"of {role}0".encode()), (f"{role}1", f"of {role}1".encode())]
+    rows = [*tables.read_rows(Path(f"data/ids/{split}.parquet"), tables.FINGERPRINT_SCHEMA)]
+    assert rows == [(f"{split}0", f"of {split}0".encode()), (f"{split}1", f"of {split}1".encode())]
 
 
-def test_labels_are_indices_into_their_list(vectorized: Callable) -> None:
+def test_labels_are_indices_into_labels_json(vectorized: Callable) -> None:
     vectorized()
 
     assert json.loads(Path("data/ids/labels.json").read_text()) == ["a", "b"]
@@ -75,28 +75,30 @@ def test_labels_are_indices_into_their_list(vectorized: Callable) -> None:
 
 
 def test_a_token_of_validation_or_test_alone_is_not_in_the_vocabulary(vectorized: Callable) -> None:
-    made = vectorized(test=[("a", "unseentoo")])
+    outputs = vectorized(test=[("a", "unseentoo")])
 
     assert set(Tokenizer.from_file("models/tokenizer.json").get_vocab()) == {
         "[PAD]", "[UNK]", "sort", "the", "dict", "list", ";",
     }  # fmt: skip
     assert tokens_of("validation")[0] == ["sort", UNKNOWN]
-    assert b"unseen" not in made["tokenizer.json"]
+    assert b"unseen" not in outputs["tokenizer.json"]
 
 
 def test_the_test_split_changes_nothing(vectorized: Callable) -> None:
-    without = vectorized()
+    without_test = vectorized()
 
-    assert vectorized(test=[("a", "sort sort sort other")]) == without
+    assert vectorized(test=[("a", "sort sort sort other")]) == without_test
 
 
-def test_an_example_without_tokens_is_one_unknown_token(vectorized: Callable) -> None:
+def test_a_text_without_tokens_is_one_unknown_token(vectorized: Callable) -> None:
     vectorized()
 
     assert tokens_of("validation")[1] == [UNKNOWN]
 
 
-def test_a_long_example_is_cut_and_the_vocabulary_is_bounded(vectorized: Callable, set_params: Callable) -> None:
+def test_long_texts_are_truncated_and_the_vocabulary_has_vocab_size_tokens(
+    vectorized: Callable, set_params: Callable
+) -> None:
     set_params(vectorize={"max_length": 2, "vocab_size": 4})
 
     vectorized()
@@ -113,7 +115,7 @@ def test_a_long_example_is_cut_and_the_vocabulary_is_bounded(vectorized: Callabl
         ("bpe", ["▁sort", "<", "▁b", ">", "▁the", "<", "/", "▁b", ">", "▁dict", "."]),
     ],
 )
-def test_the_parameter_chooses_the_kind_of_tokens(
+def test_the_parameter_selects_the_kind_of_tokenizer(
     vectorized: Callable, set_params: Callable, kind: str, tokens: list[str]
 ) -> None:
     set_params(vectorize={"tokenizer": kind})
@@ -124,43 +126,41 @@ def test_the_parameter_chooses_the_kind_of_tokens(
 
 
 @pytest.mark.parametrize("kind", ["code", "words", "bpe"])
-def test_training_examples_without_a_token_are_refused_and_nothing_is_written(
+def test_training_texts_without_tokens_are_refused_and_nothing_is_written(
     vectorized: Callable, set_params: Callable, kind: str
 ) -> None:
     set_params(vectorize={"tokenizer": kind})
 
-    with pytest.raises(
-        UserError, match=rf"^the training texts have no token \(vectorize\.tokenizer is {kind}\); check "
-    ):
+    message = rf"^the training texts have no token \(vectorize\.tokenizer is {kind}\); check fetch\.source, or "
+    with pytest.raises(UserError, match=message):
         vectorized(train=[("a", ""), ("b", " \n")])
 
     assert {path.name for path in Path().iterdir()} == {"params.yaml", "data"}
     assert [path.name for path in Path("data").iterdir()] == ["split"]
 
 
-def test_a_vocabulary_too_small_for_the_characters_is_rejected(vectorized: Callable, set_params: Callable) -> None:
+def test_a_vocab_size_below_the_number_of_characters_is_refused(vectorized: Callable, set_params: Callable) -> None:
     set_params(vectorize={"tokenizer": "bpe", "vocab_size": 6})  # [PAD], [UNK], ▁, a, b, c and ;
 
-    with pytest.raises(
-        UserError, match=r"^vectorize\.vocab_size is 6, but the training texts have 7 different characters, .* raise it"
-    ):
+    message = r"^vectorize\.vocab_size is 6, but the training texts have 7 different characters, .*; raise it, or"
+    with pytest.raises(UserError, match=message):
         vectorized(train=[("a", "ab;"), ("b", "c")])
 
     assert not Path("models").exists()
 
 
 @pytest.mark.parametrize("kind", ["code", "words", "bpe"])
-def test_processes_with_other_hash_seeds_write_the_same_bytes_where_frequencies_tie(
+def test_frequency_ties_are_broken_the_same_way_in_every_process(
     workspace: Path, set_params: Callable, run: Callable, kind: str
 ) -> None:
     set_params(vectorize={"tokenizer": kind, "vocab_size": 500})
     words = [hashlib.sha256(str(n).encode()).hexdigest()[:8] for n in range(1000)]
-    write(train=[("a", " ".join(words)), ("b", " ".join(reversed(words)))])
+    write_splits(train=[("a", " ".join(words)), ("b", " ".join(reversed(words)))])
 
-    made = []
+    outputs = []
     for seed, parallel in (("1", "true"), ("2", "false")):
         environment = {"PYTHONHASHSEED": seed, "TOKENIZERS_PARALLELISM": parallel}
         assert run("pipeline.vectorize", env=environment).returncode == 0
-        made.append(files())
+        outputs.append(read_outputs())
 
-    assert made[0] == made[1]
+    assert outputs[0] == outputs[1]

@@ -82,9 +82,7 @@ class Classifier:
             self.ngram_features = ngram_features.load(contents[NGRAM_FEATURES])
             self.baseline = linear.load(contents[BASELINE]) if BASELINE in contents else None
         except (SafetensorError, KeyError, ValueError) as error:
-            raise UserError(
-                f"{MODEL} and its files were written by another version of this code ({error!r}); {remedy}"
-            ) from None
+            raise UserError(f"{MODEL} is from another version of this code ({error!r}); {remedy}") from None
 
     def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
         """Probabilities, float32 `[texts, classes]`: of the network, or of its ensemble with the baseline model.

@@ -90,8 +90,8 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """The network of `network.build_network` with those weights, made of ONNX's own operators.
 
-    Inputs: `ids` int32 `[batch, time]`, where 0 is padding on the right, and `ngram_features` float32
-    `[batch, time, feature_dim]` unless `feature_dim` is 0; `length` fixes the number of steps, None leaves it open.
+    Inputs: `ids` int32 `[batch, time]`, where 0 is padding on the right, and, unless `feature_dim` is 0,
+    `ngram_features` float32 `[batch, time, feature_dim]`. `length` fixes the number of time steps; None leaves it open.
     Output: `probabilities` float32 `[batch, classes]`.
     """
     graph = Graph()

@@ -1,4 +1,4 @@
-"""What each token adds to the answer: all of them together make up what the answer becomes."""
+"""Attributions: those of all tokens add up to the difference of the log-odds that they explain."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,119 +15,123 @@ from pipeline.model.backend import keras
 from pipeline.model.classifier import required_files
 
 LABELS = ["a", "b", "ü"]
-POSTS = [[3, 4, 5, 6, 3, 3], [7], [9, 10, 11, 2], [8, 4]]
-TOWARD, AGAINST = np.array([0, 1, 2, 2]), np.array([1, 2, 0, 1])
-WIDTH = 6  # of the longest one
-KINDS: dict[str, dict] = {
-    "gru": {"cell": "gru", "pooling": "max_mean", "evidence": 4},
-    "gru of the paper, last": {"cell": "gru", "reset_after": False, "pooling": "last", "bidirectional": False},
-    "lstm of two layers, attention": {"cell": "lstm", "layers": 2, "pooling": "attention", "evidence": 4},
+IDS = [[3, 4, 5, 6, 3, 3], [7], [9, 10, 11, 2], [8, 4]]
+TARGET, REFERENCE = np.array([0, 1, 2, 2]), np.array([1, 2, 0, 1])
+LENGTH = 6  # of the longest example
+NETWORKS: dict[str, dict] = {
+    "gru": {"cell": "gru", "pooling": "max_mean", "feature_dim": 4},
+    "gru of Cho et al., last": {"cell": "gru", "reset_after": False, "pooling": "last", "bidirectional": False},
+    "lstm of two layers, attention": {"cell": "lstm", "num_layers": 2, "pooling": "attention", "feature_dim": 4},
     "rnn without a mask": {"cell": "rnn", "pooling": "mean", "mask": False},
 }
+# A network, examples for it, and its number of time steps if it reads padding.
+Explained = tuple[keras.Model, EncodedExamples, int | None]
 
 
-def ids_of(posts: list[list[int]], evidence: int = 0) -> EncodedExamples:
-    """Posts of these tokens; what the n-grams say is another number at each of them."""
-    nothing = np.empty(0, np.uint8)
-    encoded = (EncodedText(np.array(post), np.zeros(len(post), np.int64), nothing) for post in posts)
-    ids = batches.from_encoded(encoded, np.zeros(len(posts), int))
-    said = np.sin(ids.tokens[:, None] + 0.1 * np.arange(evidence))
-    return replace(ids, evidence=said.astype(np.float32))
+def examples_of(ids: list[list[int]], feature_dim: int = 0) -> EncodedExamples:
+    """Examples with these token ids, and different n-gram features for each token."""
+    no_characters = np.empty(0, np.uint8)
+    texts = (EncodedText(np.array(each), np.zeros(len(each), np.int64), no_characters) for each in ids)
+    examples = batches.from_encoded(texts, np.zeros(len(ids), int))
+    features = np.sin(examples.tokens[:, None] + 0.1 * np.arange(feature_dim))
+    return replace(examples, ngram_features=features.astype(np.float32))
 
 
-def log_odds(model: keras.Model, ids: EncodedExamples, width: int | None) -> np.ndarray:
-    inputs, _ = pad_batch(ids, np.arange(len(ids)), width)
-    logarithms = np.log(model.predict_on_batch(inputs).astype(float))
-    every = range(len(ids))
-    return logarithms[every, TOWARD] - logarithms[every, AGAINST]
+def log_odds(model: keras.Model, examples: EncodedExamples, length: int | None) -> np.ndarray:
+    inputs, _ = pad_batch(examples, np.arange(len(examples)), length)
+    log_probabilities = np.log(model.predict_on_batch(inputs).astype(float))
+    rows = range(len(examples))
+    return log_probabilities[rows, TARGET] - log_probabilities[rows, REFERENCE]
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def made(
-    request: pytest.FixtureRequest, random_network: Callable, small: Callable
-) -> tuple[keras.Model, EncodedExamples, int | None]:
-    """A random network, posts for it, and the width that it reads."""
-    kind = KINDS[request.param]
-    train = small(**{name: value for name, value in kind.items() if name != "evidence"})
-    width, evidence = None if train.mask else WIDTH, kind.get("evidence", 0)
-    model = random_network(train, vocabulary=12, evidence=evidence, width=width)
-    # Where padding is read, it says nothing, else it would have a share that no token has.
+def make_network(name: str, random_network: Callable, small: Callable) -> tuple[keras.Model, dict, int | None, int]:
+    """The network of that name with its parameters, its number of time steps, and its number of features."""
+    values = dict(NETWORKS[name])
+    feature_dim = values.pop("feature_dim", 0)
+    length = LENGTH if values.get("mask") is False else None
+    model = random_network(small(**values), vocab_size=12, feature_dim=feature_dim, length=length)
+    return model, values, length, feature_dim
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def explained(request: pytest.FixtureRequest, random_network: Callable, small: Callable) -> Explained:
+    model, _, length, feature_dim = make_network(request.param, random_network, small)
+    # Where padding is read, its vector is 0; otherwise it would have an attribution that belongs to no token.
     vectors = model.get_layer("embedding").get_weights()[0]
     vectors[0] = 0
     model.get_layer("embedding").set_weights([vectors])
-    return model, ids_of(POSTS, evidence), width
+    return model, examples_of(IDS, feature_dim), length
 
 
-def test_the_shares_of_all_tokens_are_what_the_answer_becomes(
-    made: tuple[keras.Model, EncodedExamples, int | None], monkeypatch: pytest.MonkeyPatch
+def test_attributions_of_all_tokens_add_up_to_the_difference_of_the_log_odds(
+    explained: Explained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, ids, width = made
-    monkeypatch.setattr(attribution, "STEPS", 300)  # a maximum has bends
+    model, examples, length = explained
+    monkeypatch.setattr(attribution, "STEPS", 300)  # max pooling is not smooth
 
-    shares = attribution.token_attributions(model, ids, TOWARD, AGAINST, width)
+    attributions = attribution.token_attributions(model, examples, TARGET, REFERENCE, length)
 
-    whole = log_odds(model, ids, width)
+    actual = log_odds(model, examples, length)
     embedding = model.get_layer("embedding")
     vectors = embedding.get_weights()[0]
     embedding.set_weights([np.zeros_like(vectors)])
-    nothing = log_odds(model, replace(ids, evidence=np.zeros_like(ids.evidence)), width)
+    baseline = log_odds(model, replace(examples, ngram_features=np.zeros_like(examples.ngram_features)), length)
     embedding.set_weights([vectors])
-    np.testing.assert_allclose([of_post.sum() for of_post in shares], whole - nothing, atol=0.02)
-    assert np.abs(whole - nothing).max() > 0.5
-    assert [len(of_post) for of_post in shares] == [len(post) for post in POSTS]  # padding has none
-    assert all(np.abs(of_post).min() > 1e-5 for of_post in shares)
+    np.testing.assert_allclose([values.sum() for values in attributions], actual - baseline, atol=0.02)
+    assert np.abs(actual - baseline).max() > 0.5
+    assert [len(values) for values in attributions] == [len(ids) for ids in IDS]  # none for padding
+    assert all(np.abs(values).min() > 1e-5 for values in attributions)
 
 
-def test_a_post_alone_gets_what_it_gets_among_others_in_whatever_order(
-    made: tuple[keras.Model, EncodedExamples, int | None], monkeypatch: pytest.MonkeyPatch
+def test_attributions_do_not_depend_on_the_batch_and_the_order(
+    explained: Explained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Alone it is not padded, and among others it is."""
-    model, ids, width = made
-    together = attribution.token_attributions(model, ids, TOWARD, AGAINST, width)
-    told: list[int] = []
-    monkeypatch.setattr(attribution, "BATCH", 1)
+    """An example alone is not padded; among others it is."""
+    model, examples, length = explained
+    together = attribution.token_attributions(model, examples, TARGET, REFERENCE, length)
+    batch_sizes: list[int] = []
+    monkeypatch.setattr(attribution, "BATCH_SIZE", 1)
 
+    reversed_examples = examples_of(IDS[::-1], examples.ngram_features.shape[1])
     alone = attribution.token_attributions(
-        model, ids_of(POSTS[::-1], ids.evidence.shape[1]), TOWARD[::-1], AGAINST[::-1], width, told.append
+        model, reversed_examples, TARGET[::-1], REFERENCE[::-1], length, batch_sizes.append
     )
 
-    for one, other in zip(alone[::-1], together, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-    assert told == [1, 1, 1, 1]
+    for values, expected in zip(alone[::-1], together, strict=True):
+        np.testing.assert_allclose(values, expected, atol=1e-5)
+    assert batch_sizes == [1, 1, 1, 1]
 
 
-def test_a_network_that_cannot_look_past_the_last_token_gives_the_others_nothing(
+def test_a_network_that_sees_the_last_token_alone_attributes_nothing_to_the_others(
     random_network: Callable, small: Callable
 ) -> None:
-    """The forward cell of an Elman network that forgets all: its last state is made of the last token alone."""
-    model = random_network(small(cell="rnn", pooling="last", bidirectional=False), vocabulary=12)
-    (layer,) = [each for each in model.layers if each.name.startswith("recurrent")]
-    kernel, recurrent, bias = layer.get_weights()
-    layer.set_weights([kernel, np.zeros_like(recurrent), bias])
+    """A simple RNN without recurrent weights: its last state depends on the last token alone."""
+    model = random_network(small(cell="rnn", pooling="last", bidirectional=False), vocab_size=12)
+    (layer,) = [layer for layer in model.layers if layer.name.startswith("recurrent")]
+    kernel, recurrent_kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, np.zeros_like(recurrent_kernel), bias])
 
-    shares = attribution.token_attributions(model, ids_of(POSTS), TOWARD, AGAINST)
+    attributions = attribution.token_attributions(model, examples_of(IDS), TARGET, REFERENCE)
 
-    for of_post in shares:
-        np.testing.assert_allclose(of_post[:-1], 0, atol=1e-7)
-        assert abs(of_post[-1]) > 1e-3
+    for values in attributions:
+        np.testing.assert_allclose(values[:-1], 0, atol=1e-7)
+        assert abs(values[-1]) > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["gru", "lstm of two layers, attention", "rnn without a mask"])
-def test_what_was_saved_is_the_network_that_is_loaded(
-    random_network: Callable, small: Callable, tmp_path: Path, kind: str
+@pytest.mark.parametrize("name", ["gru", "lstm of two layers, attention", "rnn without a mask"])
+def test_the_loaded_network_equals_the_exported_one(
+    random_network: Callable, small: Callable, tmp_path: Path, name: str
 ) -> None:
-    changes = KINDS[kind]
-    train = small(**{name: value for name, value in changes.items() if name != "evidence"})
-    width, evidence = None if train.mask else WIDTH, changes.get("evidence", 0)
-    model = random_network(train, vocabulary=12, evidence=evidence, width=width)
-    for name in required_files(train.ensemble_with_baseline):
-        (tmp_path / name).write_text(name)
-    export.export_model(model, LABELS, train, tmp_path)
+    model, values, length, feature_dim = make_network(name, random_network, small)
+    for file in required_files(ensemble_with_baseline=True):
+        (tmp_path / file).write_text(file)
+    export.export_model(model, LABELS, small(**values), tmp_path)
 
-    again = attribution.load_network(tmp_path)
+    loaded = attribution.load_network(tmp_path)
 
-    inputs, _ = pad_batch(ids_of(POSTS, evidence), np.arange(len(POSTS)), width)
-    np.testing.assert_array_equal(again.predict_on_batch(inputs), model.predict_on_batch(inputs))
-    assert {name: value.tolist() for name, value in export.weights_of(again).items()} == {
-        name: value.tolist() for name, value in export.weights_of(model).items()
-    }
+    inputs, _ = pad_batch(examples_of(IDS, feature_dim), np.arange(len(IDS)), length)
+    np.testing.assert_allclose(loaded.predict_on_batch(inputs), model.predict_on_batch(inputs), atol=1e-6)
+    weights, expected = export.named_weights(loaded), export.named_weights(model)
+    assert list(weights) == list(expected)
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value, expected[name])

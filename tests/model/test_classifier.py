@@ -1,4 +1,4 @@
-"""Serving: text in, probabilities out, whatever else is asked at the same time, and without TensorFlow."""
+"""The classifier: from texts to probabilities, whatever else is in the batch, and without TensorFlow."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from pipeline import params
 from pipeline.cli import UserError
@@ -17,7 +18,7 @@ from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts, fit_tokenizer
 from pipeline.model import export, linear
 from pipeline.model.classifier import (
-    BATCH,
+    BATCH_SIZE,
     Classifier,
     apply_temperature,
     geometric_mean,
@@ -27,43 +28,49 @@ from pipeline.model.classifier import (
 
 WORDS = ["how", "do", "i", "sort", "a", "dict", "by", "value", ";", "in", "{", "blank", "}", "?", "please"]
 LABELS = ["java", "python", "ruby"]
-KINDS: dict[str, dict] = {
-    "tokens alone": {"ngrams": 0, "character_ngrams": False, "wide": False},
-    "with evidence": {"wide": False},
-    "wide": {},
+NETWORKS: dict[str, dict] = {
+    "tokens alone": {"max_ngram": 0, "char_ngrams": False, "ensemble_with_baseline": False},
+    "with n-gram features": {"ensemble_with_baseline": False},
+    "ensemble": {},
     "without a mask": {"mask": False, "pooling": "last"},
 }
+MAX_LENGTH = 30
 
 
-def made(kind: str, folder: Path, random_network: Callable, small: Callable[..., params.Train]) -> Path:
-    """A folder with all that serving reads; the n-grams known are those of posts of random words."""
-
-    train = small(**KINDS[kind])
-    tokenizer = fit_tokenizer([" ".join(WORDS)], "code", vocabulary=100, max_tokens=30)
+def make_models(name: str, folder: Path, random_network: Callable, small: Callable[..., params.Train]) -> Path:
+    """Write the files of a classifier with a random network; n-grams are those of texts of random words."""
+    config = small(**NETWORKS[name])
+    tokenizer = fit_tokenizer([" ".join(WORDS)], "code", vocab_size=100, max_length=MAX_LENGTH)
     tokenizer.save(str(folder / "tokenizer.json"))
-    texts, labels = texts_of(60), np.arange(60) % 3
-    posts = batches.from_encoded(encode_texts(tokenizer, texts), labels)
-    known = ngram_features.fit(posts, len(LABELS), train)
-    ngram_features.save(known, folder / "ngram_features.safetensors")
-    beside = linear.fit(texts, labels, len(LABELS), params.Baseline(ngrams=2, min_posts=2, character_min_posts=2, C=1))
-    linear.save(beside._replace(temperature=0.5), folder / "baseline.safetensors")
-    width = None if train.mask else 30
-    columns = ngram_features.transform(known, posts).shape[1]
-    network = random_network(train, tokenizer.get_vocab_size(), len(LABELS), ngram_features=columns, width=width)
-    export.export_model(network, LABELS, train, folder)
+    texts, labels = random_texts(60), np.arange(60) % 3
+    examples = batches.from_encoded(encode_texts(tokenizer, texts), labels)
+    features = ngram_features.fit(examples, len(LABELS), config)
+    ngram_features.save(features, folder / "ngram_features.safetensors")
+    baseline = linear.fit(texts, labels, len(LABELS), params.Baseline(max_ngram=2, min_df=2, char_min_df=2, C=1))
+    linear.save(baseline._replace(temperature=0.5), folder / "baseline.safetensors")
+    length = None if config.mask else MAX_LENGTH
+    feature_dim = ngram_features.transform(features, examples).shape[1]
+    network = random_network(config, tokenizer.get_vocab_size(), len(LABELS), feature_dim=feature_dim, length=length)
+    export.export_model(network, LABELS, config, folder)
     return folder
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=NETWORKS)
 def models(
     request: pytest.FixtureRequest, random_network: Callable, small: Callable, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    return made(request.param, tmp_path_factory.mktemp("models"), random_network, small)
+    return make_models(request.param, tmp_path_factory.mktemp("models"), random_network, small)
 
 
 @pytest.fixture(scope="module")
-def wide(random_network: Callable, small: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made("wide", tmp_path_factory.mktemp("wide"), random_network, small)
+def ensemble(random_network: Callable, small: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_models("ensemble", tmp_path_factory.mktemp("ensemble"), random_network, small)
+
+
+@pytest.fixture
+def copied(ensemble: Path, tmp_path: Path) -> Path:
+    """A copy of the ensemble's files, to change."""
+    return shutil.copytree(ensemble, tmp_path / "models")
 
 
 @pytest.fixture(scope="module")
@@ -71,31 +78,34 @@ def classifier(models: Path) -> Classifier:
     return Classifier(models)
 
 
-def texts_of(count: int) -> list[str]:
+def random_texts(count: int) -> list[str]:
     """Texts of 0 to 40 words, short and long ones mixed."""
     rng = np.random.default_rng(1)
     return [" ".join(rng.choice(WORDS, rng.integers(0, 40))) for _ in range(count)]
 
 
-def test_answers_come_in_the_order_of_the_texts(classifier: Classifier) -> None:
-    texts = texts_of(2 * BATCH + 3)
-
-    forwards = classifier.probabilities(texts)
-
-    assert np.unique(forwards.round(4), axis=0).shape[0] > BATCH
-    np.testing.assert_allclose(classifier.probabilities(texts[::-1])[::-1], forwards, atol=1e-6)
+# Texts
 
 
-def test_a_text_alone_gets_what_it_gets_among_many(classifier: Classifier) -> None:
-    texts = texts_of(2 * BATCH + 3)
+def test_probabilities_are_in_the_order_of_the_texts(classifier: Classifier) -> None:
+    texts = random_texts(2 * BATCH_SIZE + 3)
 
-    alone = np.concatenate([classifier.probabilities([text]) for text in texts])
+    probabilities = classifier.predict_proba(texts)
 
-    np.testing.assert_allclose(alone, classifier.probabilities(texts), atol=1e-6)
+    assert np.unique(probabilities.round(4), axis=0).shape[0] > BATCH_SIZE
+    np.testing.assert_allclose(classifier.predict_proba(texts[::-1])[::-1], probabilities, atol=1e-5)
 
 
-def test_rows_sum_to_one_with_a_column_per_label(classifier: Classifier) -> None:
-    probabilities = classifier.probabilities(texts_of(10))
+def test_probabilities_do_not_depend_on_the_other_texts(classifier: Classifier) -> None:
+    texts = random_texts(2 * BATCH_SIZE + 3)
+
+    alone = np.concatenate([classifier.predict_proba([text]) for text in texts])
+
+    np.testing.assert_allclose(alone, classifier.predict_proba(texts), atol=1e-5)
+
+
+def test_each_text_has_a_probability_per_label_and_they_sum_to_1(classifier: Classifier) -> None:
+    probabilities = classifier.predict_proba(random_texts(10))
 
     assert classifier.labels == LABELS
     assert probabilities.shape == (10, 3)
@@ -103,43 +113,88 @@ def test_rows_sum_to_one_with_a_column_per_label(classifier: Classifier) -> None
 
 
 @pytest.mark.parametrize("text", ["", " \n", "nothingknown", "[PAD]"])
-def test_a_text_without_known_tokens_has_an_answer(classifier: Classifier, text: str) -> None:
-    alone = classifier.probabilities([text])
+def test_a_text_without_known_tokens_has_probabilities(classifier: Classifier, text: str) -> None:
+    alone = classifier.predict_proba([text])
 
     assert np.isfinite(alone).all()
-    np.testing.assert_allclose(classifier.probabilities(["how do i sort a dict", text])[1:], alone, atol=1e-6)
+    np.testing.assert_allclose(classifier.predict_proba(["how do i sort a dict", text])[1:], alone, atol=1e-5)
 
 
-def test_no_text_has_no_answer(classifier: Classifier) -> None:
-    assert classifier.probabilities([]).shape == (0, 3)
+def test_there_may_be_no_texts(classifier: Classifier) -> None:
+    assert classifier.predict_proba([]).shape == (0, 3)
 
 
-def test_words_beyond_the_last_token_that_is_read_change_nothing_for_the_network(classifier: Classifier) -> None:
-    long = " ".join(["sort"] * 30)
+def test_the_network_does_not_read_beyond_the_maximum_length(classifier: Classifier) -> None:
+    longest = " ".join(["sort"] * MAX_LENGTH)
+    texts = [longest, longest + " dict dict", longest.removesuffix(" sort") + " dict"]
 
-    one, other, shorter = classifier.network([long, long + " dict dict", long.removesuffix(" sort") + " dict"])
+    original, longer, changed = classifier.predict_network_proba(texts)
 
-    np.testing.assert_array_equal(one, other)
-    assert np.abs(one - shorter).max() > 1e-6
-
-
-# The network alone, the linear model, and their mean
+    np.testing.assert_allclose(longer, original, atol=1e-6)
+    assert np.abs(changed - original).max() > 1e-4
 
 
-def test_the_mean_of_probabilities_is_that_of_their_logarithms() -> None:
-    one, other = np.array([[0.5, 0.5], [0.9, 0.1]]), np.array([[0.8, 0.2], [0.9, 0.1]])
+def test_half_a_surrogate_pair_is_a_question_mark(classifier: Classifier) -> None:
+    given, expected = classifier.predict_proba(["banana \udcff"]), classifier.predict_proba(["banana ?"])
 
-    # The roots of 0.4 and 0.1 are as 2 to 1.
-    np.testing.assert_allclose(geometric_mean(one, other), [[2 / 3, 1 / 3], [0.9, 0.1]])
-    np.testing.assert_allclose(geometric_mean(other, one), geometric_mean(one, other))
-    # Who is sure outweighs who is not: with 0.04 and 0.5 the mean of probabilities would be 0.27.
-    np.testing.assert_allclose(geometric_mean(np.array([[0.04, 0.96]]), one[:1])[0, 0], 0.2 / (0.2 + 0.96**0.5))
+    np.testing.assert_allclose(given, expected, atol=1e-6)
 
 
-def test_the_mean_of_two_models_that_are_sure_of_different_labels_is_a_number() -> None:
-    given = geometric_mean(np.array([[1, 0]], np.float32), np.array([[1e-46, 1]], np.float32))
+def test_the_network_reads_the_ngram_features_of_each_text(ensemble: Path) -> None:
+    classifier = Classifier(ensemble)
+    texts = random_texts(5)
+    examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), np.arange(5))
+    features = ngram_features.transform(classifier.ngram_features, examples)
+    assert features.any()
 
-    np.testing.assert_allclose(given, [[0.5, 0.5]])
+    inputs, _ = batches.pad_batch(replace(examples, ngram_features=features), np.arange(5))
+
+    (expected,) = classifier.session.run(None, inputs)
+    np.testing.assert_allclose(classifier.predict_network_proba(texts), expected, atol=1e-5)
+
+
+# The ensemble
+
+
+def test_the_geometric_mean_is_the_mean_of_the_logarithms() -> None:
+    a, b = np.array([[0.5, 0.5], [0.9, 0.1]]), np.array([[0.8, 0.2], [0.9, 0.1]])
+
+    # The square roots of 0.4 and 0.1 are as 2 to 1.
+    np.testing.assert_allclose(geometric_mean(a, b), [[2 / 3, 1 / 3], [0.9, 0.1]])
+    np.testing.assert_allclose(geometric_mean(b, a), geometric_mean(a, b))
+    # The more confident model weighs more: the arithmetic mean of 0.04 and 0.5 would be 0.27.
+    np.testing.assert_allclose(geometric_mean(np.array([[0.04, 0.96]]), a[:1])[0, 0], 0.2 / (0.2 + 0.96**0.5))
+
+
+def test_the_geometric_mean_of_opposite_certainties_is_a_number() -> None:
+    mean = geometric_mean(np.array([[1, 0]], np.float32), np.array([[1e-46, 1]], np.float32))
+
+    np.testing.assert_allclose(mean, [[0.5, 0.5]])
+
+
+def test_an_ensemble_predicts_the_geometric_mean_and_another_classifier_its_network(classifier: Classifier) -> None:
+    texts = random_texts(70)
+    network = classifier.predict_network_proba(texts)
+
+    probabilities = classifier.predict_proba(texts)
+
+    if classifier.baseline:
+        baseline = linear.predict_proba(classifier.baseline, texts)
+        np.testing.assert_allclose(probabilities, geometric_mean(network, baseline), atol=1e-5)
+        assert np.abs(probabilities - network).max() > 0.05
+    else:
+        np.testing.assert_allclose(probabilities, network, atol=1e-5)
+
+
+def test_ensemble_is_the_geometric_mean_only_if_the_baseline_is_part_of_the_classifier(classifier: Classifier) -> None:
+    network, baseline = np.array([[0.5, 0.5, 0]], np.float32), np.array([[0.8, 0.2, 0]], np.float32)
+
+    probabilities = classifier.ensemble(network, baseline)
+
+    # The square roots of 0.4 and 0.1 are as 2 to 1.
+    expected = [[2 / 3, 1 / 3, 0]] if classifier.baseline else network
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    np.testing.assert_array_equal(classifier.ensemble(network, None), network)
 
 
 # The temperature
@@ -149,174 +204,159 @@ def test_the_mean_of_two_models_that_are_sure_of_different_labels_is_a_number() 
     ("temperature", "expected"),
     [
         (1, [[0.8, 0.2], [0.5, 0.5]]),
-        (2, [[2 / 3, 1 / 3], [0.5, 0.5]]),  # the root of 4 to 1
+        (2, [[2 / 3, 1 / 3], [0.5, 0.5]]),  # the square root of 4 to 1
         (0.5, [[16 / 17, 1 / 17], [0.5, 0.5]]),  # the square of it
     ],
 )
-def test_a_temperature_is_a_root_of_how_much_likelier_one_label_is(temperature: float, expected: list) -> None:
-    given = apply_temperature(np.array([[0.8, 0.2], [0.5, 0.5]], np.float32), temperature)
+def test_the_temperature_is_a_root_of_the_odds(temperature: float, expected: list) -> None:
+    scaled = apply_temperature(np.array([[0.8, 0.2], [0.5, 0.5]], np.float32), temperature)
 
-    np.testing.assert_allclose(given, expected, atol=1e-6)
-    assert given.dtype == np.float32
+    np.testing.assert_allclose(scaled, expected, atol=1e-6)
+    assert scaled.dtype == np.float32
 
 
-def test_who_is_sure_beyond_all_numbers_may_be_scaled() -> None:
-    given = apply_temperature(np.array([[1, 0], [0, 1]], np.float32), 2)
+def test_probabilities_of_0_and_1_can_be_scaled() -> None:
+    scaled = apply_temperature(np.array([[1, 0], [0, 1]], np.float32), 2)
 
-    np.testing.assert_allclose(given, [[1, 0], [0, 1]], atol=1e-6)
+    np.testing.assert_allclose(scaled, [[1, 0], [0, 1]], atol=1e-6)
     np.testing.assert_allclose(log_probabilities(np.array([[1, 0]], np.float32)), [[0, np.log(1e-30)]], rtol=1e-6)
 
 
-def test_to_scale_changes_the_order_of_no_two_labels() -> None:
-    probabilities = np.random.default_rng(1).dirichlet([0.3] * 5, 200).astype(np.float32)
+@pytest.mark.parametrize("temperature", [0.2, 0.9, 3])
+def test_scaling_changes_the_confidence_and_not_the_predicted_label(temperature: float) -> None:
+    # Each has one label that is likelier than the others, and none is certain.
+    probabilities = np.array([np.roll([1 + n, 2, 1, 1, 1], n) for n in range(2, 40)], np.float32)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
 
-    for temperature in (0.2, 0.9, 3):
-        given = apply_temperature(probabilities, temperature)
-        np.testing.assert_array_equal(given.argmax(axis=1), probabilities.argmax(axis=1))
-        np.testing.assert_allclose(given.sum(axis=1), 1, atol=1e-6)
-        assert (given.max(axis=1) > probabilities.max(axis=1)).mean() == (temperature < 1)
+    scaled = apply_temperature(probabilities, temperature)
+
+    np.testing.assert_array_equal(scaled.argmax(axis=1), probabilities.argmax(axis=1))
+    np.testing.assert_allclose(scaled.sum(axis=1), 1, atol=1e-6)
+    assert ((scaled.max(axis=1) > probabilities.max(axis=1)) == (temperature < 1)).all()
 
 
-def test_answers_are_scaled_by_the_temperature_that_the_model_notes(models: Path, tmp_path: Path) -> None:
-
-    texts = texts_of(20)
-    plain = Classifier(models)
+def test_predictions_are_scaled_by_the_temperature_in_the_metadata(models: Path, tmp_path: Path) -> None:
+    texts = random_texts(20)
+    unscaled = Classifier(models)
     shutil.copytree(models, tmp_path / "models")
     export.set_temperature(tmp_path / "models/model.onnx", 2.5)
 
-    hot = Classifier(tmp_path / "models")
+    scaled = Classifier(tmp_path / "models")
 
-    assert (plain.temperature, hot.temperature) == (1, 2.5)
-    np.testing.assert_allclose(hot.probabilities(texts), apply_temperature(plain.probabilities(texts), 2.5), atol=1e-6)
-    # Neither half of the answer is scaled by itself.
-    np.testing.assert_array_equal(hot.network(texts), plain.network(texts))
-    beside = np.full((20, 3), 1 / 3, np.float32)
-    np.testing.assert_array_equal(
-        hot.combined(hot.network(texts), beside), plain.combined(plain.network(texts), beside)
-    )
-
-
-def test_what_both_halves_say_together_is_their_mean_where_there_are_two(classifier: Classifier) -> None:
-    one, other = np.array([[0.5, 0.5, 0]], np.float32), np.array([[0.8, 0.2, 0]], np.float32)
-
-    both = classifier.combined(one, other)
-
-    # The roots of 0.4 and 0.1 are as 2 to 1.
-    expected = [[2 / 3, 1 / 3, 0]] if classifier.linear else one
-    np.testing.assert_allclose(both, expected, atol=1e-6)
-    np.testing.assert_array_equal(classifier.combined(one, None), one)
-
-
-def test_a_model_without_a_temperature_is_refused_with_a_sentence(wide: Path, tmp_path: Path) -> None:
-    shutil.copytree(wide, tmp_path / "models")
-    model = onnx.load(wide / "model.onnx")
-    (noted,) = [each for each in model.metadata_props if each.key == "temperature"]
-    model.metadata_props.remove(noted)
-    onnx.save(model, tmp_path / "models/model.onnx")
-
-    with pytest.raises(UserError, match=r"model\.onnx is damaged .*temperature"):
-        Classifier(tmp_path / "models")
-
-
-def test_half_a_surrogate_pair_is_answered_like_a_question_mark(classifier: Classifier) -> None:
-    given, expected = classifier.probabilities(["banana \udcff"]), classifier.probabilities(["banana ?"])
-
-    np.testing.assert_array_equal(given, expected)
-
-
-def test_a_wide_classifier_answers_with_the_mean_and_another_with_its_network(classifier: Classifier) -> None:
-    texts = texts_of(70)
-    network = classifier.network(texts)
-
-    answer = classifier.probabilities(texts)
-
-    if classifier.linear:
-        beside = linear.predict_proba(classifier.linear, texts)
-        np.testing.assert_allclose(answer, geometric_mean(network, beside), atol=1e-6)
-        assert np.abs(answer - network).max() > 0.05
-    else:
-        np.testing.assert_allclose(answer, network, atol=1e-6)
-
-
-def test_the_network_sees_each_post_with_its_evidence(wide: Path) -> None:
-    classifier = Classifier(wide)
-    texts = texts_of(5)
-    posts = batches.from_encoded(encode_texts(classifier.tokenizer, texts), np.arange(5))
-    posts = replace(posts, evidence=ngram_features.transform(classifier.evidence, posts))
-    assert posts.evidence.any()
-
-    inputs, _ = batches.pad_batch(posts, np.arange(5))
-
-    (expected,) = classifier.session.run(None, inputs)
-    np.testing.assert_allclose(classifier.network(texts), expected, atol=1e-6)
+    assert (unscaled.temperature, scaled.temperature) == (1, 2.5)
+    expected = apply_temperature(unscaled.predict_proba(texts), 2.5)
+    np.testing.assert_allclose(scaled.predict_proba(texts), expected, atol=1e-5)
+    # The network's probabilities and those of the ensemble are not scaled.
+    network = unscaled.predict_network_proba(texts)
+    np.testing.assert_allclose(scaled.predict_network_proba(texts), network, atol=1e-5)
+    baseline = np.full((20, 3), 1 / 3, np.float32)
+    np.testing.assert_array_equal(scaled.ensemble(network, baseline), unscaled.ensemble(network, baseline))
 
 
 # The files
 
 
 @pytest.mark.parametrize(
-    ("wide", "expected"),
+    ("ensemble_with_baseline", "expected"),
     [
         (False, ["tokenizer.json", "ngram_features.safetensors"]),
         (True, ["tokenizer.json", "ngram_features.safetensors", "baseline.safetensors"]),
     ],
 )
-def test_the_linear_model_is_a_companion_where_it_has_a_say(wide: bool, expected: list[str]) -> None:
-    assert required_files(wide) == expected
+def test_an_ensemble_requires_the_file_of_the_baseline(ensemble_with_baseline: bool, expected: list[str]) -> None:
+    assert required_files(ensemble_with_baseline) == expected
 
 
-def test_a_folder_needs_the_files_that_the_model_names_and_no_other(models: Path, tmp_path: Path) -> None:
-    answer = Classifier(models).probabilities(texts_of(3))
-    files = Classifier(models).files
-    for name in files:
+def test_a_classifier_needs_its_files_and_no_others(models: Path, tmp_path: Path) -> None:
+    classifier = Classifier(models)
+    for name in classifier.files:
         shutil.copy(models / name, tmp_path)
 
-    np.testing.assert_array_equal(Classifier(tmp_path).probabilities(texts_of(3)), answer)
-    assert ("baseline.safetensors" in files) == bool(Classifier(models).linear)
+    probabilities = Classifier(tmp_path).predict_proba(random_texts(3))
+
+    np.testing.assert_allclose(probabilities, classifier.predict_proba(random_texts(3)), atol=1e-6)
+    assert ("baseline.safetensors" in classifier.files) == bool(classifier.baseline)
 
 
-FILES = ["model.onnx", *required_files(wide=True)]
+FILES = ["model.onnx", *required_files(ensemble_with_baseline=True)]
 
 
 @pytest.mark.parametrize("missing", FILES)
-def test_a_missing_file_is_named(wide: Path, tmp_path: Path, missing: str) -> None:
-    for name in FILES:
-        if name != missing:
-            shutil.copy(wide / name, tmp_path)
+def test_a_missing_file_is_named(copied: Path, missing: str) -> None:
+    (copied / missing).unlink()
 
     with pytest.raises(FileNotFoundError, match=missing):
-        Classifier(tmp_path)
+        Classifier(copied)
 
 
-def test_a_damaged_model_is_refused_with_a_sentence(wide: Path, tmp_path: Path) -> None:
-    shutil.copytree(wide, tmp_path / "models")
-    content = (wide / "model.onnx").read_bytes()
-    (tmp_path / "models/model.onnx").write_bytes(content[: len(content) // 2])
+@pytest.mark.parametrize("keep", [0, 0.001, 0.5, 0.999])
+def test_a_truncated_model_is_refused(copied: Path, keep: float) -> None:
+    content = (copied / "model.onnx").read_bytes()
+    (copied / "model.onnx").write_bytes(content[: int(len(content) * keep)])
 
-    with pytest.raises(UserError, match=r"model\.onnx is damaged .* bring back what belongs together .* dvc checkout"):
-        Classifier(tmp_path / "models")
-
-
-def test_a_model_of_somebody_else_is_refused_with_a_sentence(wide: Path, tmp_path: Path) -> None:
-    shutil.copytree(wide, tmp_path / "models")
-    model = onnx.load(wide / "model.onnx")
-    del model.metadata_props[:]
-    onnx.save(model, tmp_path / "models/model.onnx")
-
-    with pytest.raises(UserError, match=r"model\.onnx is damaged"):
-        Classifier(tmp_path / "models")
+    with pytest.raises(UserError, match=r"^model\.onnx is damaged \(.*\); run `dvc repro`, or restore .* dvc checkout"):
+        Classifier(copied)
 
 
-@pytest.mark.parametrize("name", required_files(wide=True))
-def test_a_companion_that_the_model_was_not_trained_with_is_refused(wide: Path, tmp_path: Path, name: str) -> None:
-    shutil.copytree(wide, tmp_path / "models")
-    content = (wide / name).read_bytes()
-    (tmp_path / "models" / name).write_bytes(content[:-1] + b"?")
-    assert hashlib.sha256(content).digest() != hashlib.sha256((tmp_path / "models" / name).read_bytes()).digest()
+def test_a_file_that_is_no_model_is_refused(copied: Path) -> None:
+    (copied / "model.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
 
-    with pytest.raises(UserError, match=rf"^{name} is not the one that model\.onnx was trained with; bring back"):
-        Classifier(tmp_path / "models")
+    with pytest.raises(UserError, match=r"^model\.onnx is damaged"):
+        Classifier(copied)
 
+
+def change_metadata(folder: Path, **changes: str | None) -> None:
+    """Change entries of the metadata of the ONNX model; None removes one."""
+    model = onnx.load(folder / "model.onnx")
+    metadata = {entry.key: entry.value for entry in model.metadata_props} | changes
+    helper.set_model_props(model, {key: value for key, value in metadata.items() if value is not None})
+    onnx.save(model, folder / "model.onnx")
+
+
+@pytest.mark.parametrize("key", ["labels", "required_files", "temperature"])
+@pytest.mark.parametrize("value", [None, "", "{"])
+def test_a_model_with_missing_or_damaged_metadata_is_refused(copied: Path, key: str, value: str | None) -> None:
+    change_metadata(copied, **{key: value})
+
+    with pytest.raises(UserError, match=r"^model\.onnx is damaged" if value is not None else rf"is damaged .*{key}"):
+        Classifier(copied)
+
+
+@pytest.mark.parametrize("name", required_files(ensemble_with_baseline=True))
+def test_a_file_that_the_model_was_not_trained_with_is_refused(copied: Path, name: str) -> None:
+    (copied / name).write_bytes((copied / name).read_bytes()[:-1] + b"?")
+
+    with pytest.raises(UserError, match=rf"^{name} is not the file that model\.onnx was trained with; run `dvc repro`"):
+        Classifier(copied)
+
+
+@pytest.mark.parametrize("name", required_files(ensemble_with_baseline=True))
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x02\0\0\0\0\0\0\0{}"], ids=["empty", "json", "safetensors"])
+def test_a_file_in_another_format_is_refused(copied: Path, name: str, content: bytes) -> None:
+    """As another version of this code may have written it, together with its digest."""
+    (copied / name).write_bytes(content)
+    files = required_files(ensemble_with_baseline=True)
+    digests = {file: hashlib.sha256((copied / file).read_bytes()).hexdigest() for file in files}
+    change_metadata(copied, required_files=json.dumps(digests))
+
+    with pytest.raises(UserError, match=r"^model\.onnx is from another version of this code \(.*\); run `dvc repro`"):
+        Classifier(copied)
+
+
+@pytest.mark.parametrize("module", ["pipeline.features.ngram_features", "pipeline.model.linear"])
+def test_a_programming_error_is_not_reported_as_a_damaged_file(
+    ensemble: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    def load(content: bytes) -> None:
+        raise AttributeError("no such attribute")
+
+    monkeypatch.setattr(f"{module}.load", load)
+
+    with pytest.raises(AttributeError, match="no such attribute"):
+        Classifier(ensemble)
+
+
+# Imports
 
 STAGES = """
 import json, sys
@@ -328,13 +368,13 @@ print(json.dumps([name for name in ("tensorflow", "keras", "mlflow") if name in 
 """
 
 
-def test_neither_the_first_stages_nor_serving_wait_for_tensorflow_or_mlflow(
+def test_the_first_stages_and_serving_import_neither_tensorflow_nor_mlflow(
     set_params: Callable, run: Callable, workspace: Path
 ) -> None:
     set_params(fetch={"source": "sample", "sample_size": 80})
     (workspace / "stages.py").write_text(STAGES)
 
-    done = run("stages")
+    process = run("stages")
 
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == []
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout.splitlines()[-1]) == []
