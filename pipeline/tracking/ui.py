@@ -9,8 +9,10 @@ from pipeline.cli import UserError
 from pipeline.tracking.location import ARTIFACTS, tracking_uri
 
 FIRST_PORT, N_PORTS = 5000, 100
-# Without the workflow type, MLflow opens its pages for language-model applications.
+# MLflow opens its pages for language-model applications unless the address says otherwise, or the browser has stored the
+# choice. The pages of single runs are linked without it.
 VIEW = "#/experiments/{experiment}/runs?viewStateShareKey=results&workflowType=machine_learning"
+HINT = "If a page shows GenAI, click `Model training` at its top left once; the browser remembers it."
 
 
 def serve_ui(experiment: str, port: int | None) -> None:
@@ -22,7 +24,7 @@ def serve_ui(experiment: str, port: int | None) -> None:
     is_served = uri.startswith("http")
     port = None if is_served else choose_port(port)
     address = uri.rstrip("/") if is_served else f"http://127.0.0.1:{port}"
-    print(f"The runs: {address}/{VIEW.format(experiment=experiment)}", flush=True)
+    print(f"The runs: {address}/{VIEW.format(experiment=experiment)}\n{HINT}", flush=True)
     if is_served:
         return
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # background jobs that nothing here needs
