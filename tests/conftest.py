@@ -1,6 +1,5 @@
 """Fixtures for many tests: a folder to run stages in, corpora in every packing, a web server, real processes."""
 
-import fcntl
 import hashlib
 import io
 import json
@@ -29,13 +28,18 @@ from pipeline.features.ngrams import LogCountRatios
 from pipeline.features.tokenizer import fit_tokenizer
 from pipeline.model import linear
 from pipeline.model.linear import LinearModel
-from tests.repository import commit, fresh_copy
+from pipeline.tracking.git import repository_variables
+from tests.repository import SHARED, commit, copy_repository, fresh_copy, make_once
 from tests.repository import run as run_in
 
 ROOT = Path(__file__).parent.parent
 
 # Where tests are started in the background (`make test &`), Ctrl-C is ignored, by the processes they start, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where tests are started by a git hook, git's variables would lead the tests' repositories to this one.
+for name in repository_variables():
+    os.environ.pop(name, None)
 
 
 # Files that take minutes begin first, so that no process is left with one of them at the end.
@@ -150,32 +154,31 @@ def archive() -> Path:
     return path.resolve()
 
 
-@pytest.fixture(scope="session")
-def first_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository after its first `dvc repro`, committed; not to be changed.
-
-    The first of pytest's processes that needs it makes it, for all of them.
-    """
+@pytest.fixture(scope="session", autouse=True)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder for what is made once in a test session, by whichever of pytest's processes needs it first."""
     own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    folder, made = shared / "first-result", shared / "first-result-is-made"
-    with (shared / "first-result.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if not made.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            fresh_copy(folder)
-            said = run_in(folder, "dvc", "repro")
-            assert "Traceback" not in said
-            commit(folder, "first result")
-            made.touch()
-    return folder
+    os.environ[SHARED] = str(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+
+
+@pytest.fixture(scope="session")
+def first_result(shared_folder: None) -> Path:
+    """A copy of this repository after its first `dvc repro`, committed; not to be changed."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        fresh_copy(folder)
+        output = run_in(folder, "dvc", "repro")
+        assert "Traceback" not in output
+        commit(folder, "first result")
+
+    return make_once("first-result", make)
 
 
 @pytest.fixture(scope="module")
 def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A module's own repository, with its first result and the store that holds it."""
-    return shutil.copytree(first_result, tmp_path_factory.mktemp("copy") / "repository", symlinks=True)
+    return copy_repository(first_result, tmp_path_factory.mktemp("copy") / "repository")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 """A copy of this repository to run commands in: the real DVC and git, and a store of its own."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +13,29 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
+from pipeline.tracking import sqlite_store
+
 ROOT = Path(__file__).parent.parent
+SHARED = "TESTS_SHARED_FOLDER"  # environment variable: a folder that all processes of a test session share
+
+
+def make_once(name: str, make: Callable[[Path], None]) -> Path:
+    """A path that the first of pytest's processes that needs it makes with `make`, for all of them."""
+    path = Path(os.environ[SHARED], name)
+    with path.with_name(f"{name}.made").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if not lock.read():
+            if path.is_dir():  # of an attempt that failed
+                shutil.rmtree(path)
+            make(path)
+            lock.write("done")
+    return path
+
+
+def empty_store() -> Path:
+    """An MLflow store in SQLite without any run, to be copied: MLflow takes seconds to create one."""
+    return make_once("empty-mlflow.db", sqlite_store.create)
 
 
 def environment() -> dict[str, str]:
@@ -24,13 +48,13 @@ def environment() -> dict[str, str]:
 def run(folder: Path, *command: str, code: int = 0, **more: str) -> str:
     """Run a command in a repository, with `more` environment variables.
 
-    Gives all it printed, and fails unless it ends with `code`.
+    Returns all that it printed, and fails unless it ends with `code`.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=folder, env=environment() | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert done.returncode == code, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
+    assert process.returncode == code, f"{' '.join(command)} ended with {process.returncode}:\n{process.stdout}"
+    return process.stdout
 
 
 def change_params(repository: Path, changes: dict[str, dict]) -> None:
@@ -41,10 +65,11 @@ def change_params(repository: Path, changes: dict[str, dict]) -> None:
     yaml.dump(params, repository / "params.yaml")
 
 
-def fresh_copy(folder: Path, cache_of: Path | None = None) -> Path:
+def fresh_copy(folder: Path, cache_of: Path | None = None, with_store: bool = True) -> Path:
     """A repository with this one's files as they are now, small parameters, and nothing made by a run.
 
-    With what DVC's cache holds of the repository `cache_of`, a stage that ran there need not run here.
+    With DVC's cache of the repository `cache_of`, a stage that ran there need not run here. The MLflow store is empty;
+    without it, the first command that needs one creates it.
     """
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
     for name in listed.splitlines():
@@ -54,9 +79,20 @@ def fresh_copy(folder: Path, cache_of: Path | None = None) -> Path:
     shutil.copy(ROOT / "tests/params.yaml", folder)
     if cache_of:
         shutil.copytree(cache_of / ".dvc/cache", folder / ".dvc/cache")
+    if with_store:
+        shutil.copy(empty_store(), folder / "mlflow.db")
     run(folder, "git", "init", "--quiet")
     commit(folder, "start")
     return folder
+
+
+def copy_repository(source: Path, target: Path) -> Path:
+    """A copy of a repository with its runs; the store names the artifacts of the copy."""
+    shutil.copytree(source, target, symlinks=True)
+    sqlite_store.relocate(target / "mlflow.db")
+    for copy in target.glob("mlflow.db.bak-*"):
+        copy.unlink()
+    return target
 
 
 def commit(repository: Path, message: str) -> None:

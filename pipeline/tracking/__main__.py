@@ -5,6 +5,7 @@ import sys
 import click
 
 from pipeline import cli, params
+from pipeline.cli import UserError
 from pipeline.tracking import RUN_HELP
 
 EXAMPLES = """
@@ -89,9 +90,12 @@ def relocate() -> None:
     MLflow keeps the absolute paths of artifacts. In a repository that was moved or copied, this replaces them by the
     new ones, in mlflow.db alone, after a copy of it.
     """
-    from pipeline.tracking.sqlite_store import relocate as relocate_store
+    from pipeline.tracking import location, sqlite_store
 
-    relocate_store()
+    path = location.sqlite_path(location.tracking_uri())
+    if not path or path.resolve().parent != cli.repository_root().resolve():
+        raise UserError("the store is not a SQLite file in this repository, and does not move with it")
+    sqlite_store.relocate(path)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline import cli
 from pipeline.cli import UserError
 from pipeline.tracking import hashes
-from pipeline.tracking.git import run_git
+from pipeline.tracking.git import environment_elsewhere, run_git
 
 LOCK = "dvc.lock"
 EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # the commit it started from, and its name
@@ -141,10 +142,15 @@ def is_cached(md5: str) -> bool:
     return not md5.endswith(".dir") or all(is_cached(file["md5"]) for file in json.loads(path.read_text()))
 
 
-@functools.cache
 def cache_folder() -> Path:
     """The folder of DVC's cache. Raises UserError if DVC does not name it."""
-    process = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
+    return cache_folder_of(cli.repository_root().resolve())
+
+
+@functools.cache  # DVC takes half a second to answer
+def cache_folder_of(repository: Path) -> Path:
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    process = subprocess.run(command, cwd=repository, env=environment_elsewhere(), capture_output=True, text=True)
     if process.returncode:
         raise UserError(f"DVC does not name its cache: {process.stderr.strip()}")
     return Path(process.stdout.strip())

@@ -32,7 +32,7 @@ LOCATION_COLUMNS = {
 def prepare(path: Path) -> None:
     """Create the store if there is none.
 
-    Raises StoreError if it is incomplete, or names artifacts at another place than the repository.
+    Raises StoreError if it is incomplete, or names artifacts at another place than its repository.
     """
     if is_empty(path):
         create(path)
@@ -40,12 +40,13 @@ def prepare(path: Path) -> None:
     with closing(open_database(path)) as connection:
         if not is_complete(connection):
             raise StoreError(
-                f"{path} is incomplete, as its creation was interrupted",
+                f"{path} is incomplete, because its creation was interrupted",
                 advice=f"move it away (`mv {path.name} {path.name}.incomplete`) and run this again",
             )
-        if path.resolve().parent == repository() and (old := old_locations(connection)):
+        # A store at another place may be shared with others, and does not move with this repository.
+        if path.resolve().parent == cli.repository_root().resolve() and (old := old_locations(connection, path)):
             raise StoreError(
-                f"{path.name} names artifacts under {folder_of(old[0])}",
+                f"{path.name} names artifacts under {repository_of(old[0])}",
                 advice="run `python -m pipeline.tracking relocate`",
             )
 
@@ -70,7 +71,7 @@ def create(path: Path) -> None:
         new = path.with_name(f"{path.name}.new")
         for leftover in (new, new.with_name(f"{new.name}-journal")):
             leftover.unlink(missing_ok=True)
-        store = SqlAlchemyStore(f"{location.SQLITE}{new.resolve()}", (repository() / location.ARTIFACTS).as_uri())
+        store = SqlAlchemyStore(f"{location.SQLITE}{new.resolve()}", artifact_folder(path).as_uri())
         store.engine.dispose()
         os.replace(new, path)
 
@@ -85,43 +86,41 @@ def is_complete(connection: sqlite3.Connection) -> bool:
     return "experiments" in tables and bool(connection.execute("SELECT 1 FROM experiments LIMIT 1").fetchone())
 
 
-def old_locations(connection: sqlite3.Connection) -> list[str]:
-    """The URIs of `mlartifacts` folders outside this repository that experiments have as their artifact location."""
-    locations = connection.execute("SELECT DISTINCT artifact_location FROM experiments ORDER BY 1").fetchall()
-    here = (repository() / location.ARTIFACTS).as_uri()
+def artifact_folder(path: Path) -> Path:
+    """The folder of artifacts next to the store."""
+    return path.resolve().parent / location.ARTIFACTS
+
+
+def old_locations(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """The URIs of other `mlartifacts` folders than that next to the store that its experiments have as a location."""
+    locations = [uri for (uri,) in connection.execute("SELECT DISTINCT artifact_location FROM experiments ORDER BY 1")]
     return [
-        uri for (uri,) in locations if uri and uri.startswith("file://") and uri.endswith(f"/{location.ARTIFACTS}")
-        and uri != here
-    ]  # fmt: skip
+        uri
+        for uri in locations
+        if uri and uri.startswith("file://") and Path(uri).name == location.ARTIFACTS and uri != artifact_folder(path).as_uri()
+    ]
 
 
-def folder_of(uri: str) -> Path:
-    """The repository whose `mlartifacts` folder has this URI."""
+def repository_of(uri: str) -> Path:
+    """The folder of the `mlartifacts` folder with this URI."""
     return Path(unquote(urlparse(uri).path)).parent
 
 
-def repository() -> Path:
-    return cli.repository_root().resolve()
-
-
-def relocate() -> None:
-    """Let the store name its artifacts in this repository, after a copy of the store; print what changed.
+def relocate(path: Path) -> None:
+    """Let the store name its artifacts in the folder next to it, after a copy of the store; print what changed.
 
     Raises UserError if that is not possible.
     """
-    path = location.sqlite_path(location.tracking_uri())
-    if not path or path.resolve().parent != repository():
-        raise UserError("the store is not a SQLite file in this repository; only such a store moves with it")
     if is_empty(path):
         raise UserError(f"{path} does not exist; `dvc repro` creates it")
     with closing(open_database(path)) as connection:
-        old = old_locations(connection) if is_complete(connection) else []
+        old = old_locations(connection, path) if is_complete(connection) else []
         if not old:
             print(f"{path.name} names its artifacts in this repository; there is nothing to relocate")
             return
-        artifacts = repository() / location.ARTIFACTS
-        if not artifacts.is_dir():
-            raise UserError(f"{artifacts} is missing; move it here from {folder_of(old[0])}, then relocate")
+        new = artifact_folder(path)
+        if not new.is_dir():
+            raise UserError(f"{new} is missing; move it here from {repository_of(old[0])}, then relocate")
         (schema,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
         if schema not in KNOWN_SCHEMAS:
             raise UserError(f"{path.name} has a database schema that this command does not know ({schema})")
@@ -131,20 +130,20 @@ def relocate() -> None:
         copy = path.with_name(f"{path.name}.bak-{datetime.now(UTC):%Y%m%d-%H%M%S}")
         with closing(open_database(path)) as source, closing(open_database(copy)) as target:
             source.backup(target)
-        changed = sum(replace_prefix(connection, uri, artifacts.as_uri()) for uri in old)
+        count = sum(replace_prefix(connection, uri, new.as_uri()) for uri in old)
         connection.execute("COMMIT")
-    print(f"{changed} locations under {', '.join(str(folder_of(uri)) for uri in old)} are now under {repository()}")
+    print(f"{count} artifact locations under {', '.join(str(repository_of(uri)) for uri in old)} are now in {new}")
     print(f"the store as it was: {copy.name}")
 
 
 def replace_prefix(connection: sqlite3.Connection, old: str, new: str) -> int:
     """Replace the beginning of all artifact locations; returns how many changed."""
-    changed = 0
+    count = 0
     for table, columns in LOCATION_COLUMNS.items():
         for column in columns:
-            changed += connection.execute(
+            count += connection.execute(
                 f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "
                 f"WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
                 {"old": old, "new": new},
             ).rowcount
-    return changed
+    return count

@@ -4,13 +4,12 @@ import os
 import socket
 import sys
 
-from pipeline import cli
 from pipeline.cli import UserError
-from pipeline.tracking.location import ARTIFACTS, tracking_uri
+from pipeline.tracking.location import artifact_location, tracking_uri
 
 FIRST_PORT, N_PORTS = 5000, 100
-# MLflow opens its pages for language-model applications unless the address says otherwise, or the browser has stored the
-# choice. The pages of single runs are linked without it.
+# MLflow opens its pages for language-model applications unless the address or the browser's storage says otherwise. It
+# links the pages of single runs without that part of the address.
 VIEW = "#/experiments/{experiment}/runs?viewStateShareKey=results&workflowType=machine_learning"
 HINT = "If a page shows GenAI, click `Model training` at its top left once; the browser remembers it."
 
@@ -28,9 +27,10 @@ def serve_ui(experiment: str, port: int | None) -> None:
     if is_served:
         return
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # background jobs that nothing here needs
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:starlette.middleware.wsgi is deprecated")  # which MLflow uses
     arguments = ["ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--backend-store-uri", uri]
-    artifacts = cli.repository_root().resolve() / ARTIFACTS
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments, "--default-artifact-root", str(artifacts)])
+    arguments += ["--default-artifact-root", str(artifact_location())]
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])
 
 
 def choose_port(port: int | None) -> int:

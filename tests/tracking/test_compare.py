@@ -1,108 +1,124 @@
-"""Two runs' answers to the same posts: who is right where, and between what the difference lies, B's less A's."""
+"""Two runs' predictions for the same examples: who is correct where, and the interval of the difference, B - A."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
 
-from pipeline.tracking.compare import describe_paired_test, paired_test
+from pipeline.metrics.predictions import Predictions
+from pipeline.tracking.compare import describe_paired_test, differences, metric_row, paired_test
 
-Rows = list[dict[str, str]]
-# Twenty posts of either label.
-ACTUAL = {str(n): "fruit" if n < 20 else "pythön" for n in range(40)}
-OTHER = {"fruit": "pythön", "pythön": "fruit"}
-
-
-def rows(*wrong: int) -> Rows:
-    """Predictions that are right but for these posts, as a CSV file has them."""
-    return [
-        {
-            "id": id,
-            "y_true": label,
-            "y_pred": OTHER[label] if int(id) in wrong else label,
-            "probability_fruit": "0.5",
-        }
-        for id, label in ACTUAL.items()
-    ]
+# Twenty examples of either label.
+Y_TRUE = np.repeat([0, 1], 20)
+EVERY = range(40)
 
 
-ALL = range(40)
+def predict(*errors: int, labels: Sequence[str] = ("fruit", "pythön")) -> Predictions:
+    """Predictions that are correct but for these examples."""
+    y_pred = Y_TRUE.copy()
+    y_pred[list(errors)] = 1 - y_pred[list(errors)]
+    return Predictions([f"id-{row}" for row in EVERY], list(labels), Y_TRUE, y_pred, np.zeros((40, len(labels))))
 
 
-def difference(a: Rows, b: Rows) -> list[float]:
-    """The interval of B's macro F1 less A's."""
-    told = paired_test(a, b)
-    assert isinstance(told, dict)
-    return told["macro_f1"]
+def reorder(predicted: Predictions, rows: Sequence[int]) -> Predictions:
+    ids = [predicted.ids[row] for row in rows]
+    return predicted._replace(ids=ids, y_true=predicted.y_true[rows], y_pred=predicted.y_pred[rows])
 
 
-def test_who_is_right_where_the_other_is_not_is_counted() -> None:
-    # A alone is right on 3 and 4, B alone on 0, 1, 20, 21 and 22; neither is on 2.
-    told = paired_test(rows(0, 1, 2, 20, 21, 22), rows(2, 3, 4))
-
-    assert isinstance(told, dict)
-    assert {name: told[name] for name in ("posts", "only_a_right", "only_b_right")} == {
-        "posts": 40, "only_a_right": 2, "only_b_right": 5
-    }  # fmt: skip
-    assert told["p"] == 0.453  # of seven coins two or fewer, or five or more: 2 * (1 + 7 + 21) / 2^7
+def interval(a: Predictions, b: Predictions) -> list[float]:
+    test = paired_test(a, b)
+    assert isinstance(test, dict)
+    return test["macro_f1_difference_interval"]
 
 
-def test_the_interval_is_of_bs_macro_f1_less_as() -> None:
-    # One that is always right has a macro F1 of 1, one that is always wrong of 0, whichever posts are drawn.
-    assert difference(rows(*ALL), rows()) == [1, 1]
-    assert difference(rows(), rows(*ALL)) == [-1, -1]
-    assert difference(rows(3, 25), rows(3, 25)) == [0, 0]
+def test_examples_that_one_alone_classifies_correctly_are_counted() -> None:
+    # A alone is correct on 3 and 4, B alone on 0, 1, 20, 21 and 22; neither is on 2.
+    test = paired_test(predict(0, 1, 2, 20, 21, 22), predict(2, 3, 4))
+
+    assert isinstance(test, dict)
+    assert (test["examples"], test["only_a_correct"], test["only_b_correct"]) == (40, 2, 5)
+    assert test["p_value"] == 0.453  # of seven coins two or fewer, or five or more: 2 * (1 + 7 + 21) / 2^7
 
 
-def test_the_interval_lies_around_the_difference_and_on_its_side() -> None:
-    some = (0, 1, 2, 3, 20, 21, 22, 23)  # of A's forty, eight are wrong: its macro F1 is 0.8, as is its accuracy
+def test_interval_is_of_bs_macro_f1_minus_as() -> None:
+    # A classifier without errors has a macro F1 of 1, one with nothing but errors of 0, in every resample.
+    assert interval(predict(*EVERY), predict()) == [1, 1]
+    assert interval(predict(), predict(*EVERY)) == [-1, -1]
+    assert interval(predict(3, 25), predict(3, 25)) == [0, 0]
 
-    low, high = difference(rows(*some), rows())
-    mirrored = difference(rows(), rows(*some))
+
+def test_interval_contains_the_difference_and_is_on_its_side_of_zero() -> None:
+    errors = (0, 1, 2, 3, 20, 21, 22, 23)  # eight of forty: A's macro F1 is 0.8, as is its accuracy
+
+    low, high = interval(predict(*errors), predict())
+    mirrored = interval(predict(), predict(*errors))
 
     assert 0 < low < 1 - 0.8 < high < 0.5
     assert mirrored == pytest.approx([-high, -low], abs=0.02)
 
 
-def test_in_which_order_the_rows_stand_makes_no_difference() -> None:
-    one, other = rows(0, 1, 25), rows(1, 30)
+def test_order_of_examples_and_of_labels_makes_no_difference() -> None:
+    a, b = predict(0, 1, 25), predict(1, 30)
+    other_labels = predict(1, 30, labels=("pythön", "fruit"))._replace(y_true=1 - b.y_true, y_pred=1 - b.y_pred)
 
-    assert paired_test(one[::-1], other) == paired_test(one, other[::-1]) == paired_test(one, other)
+    assert paired_test(reorder(a, EVERY[::-1]), b) == paired_test(a, reorder(b, EVERY[::-1])) == paired_test(a, b)
+    assert paired_test(a, other_labels) == paired_test(a, b)
 
 
-def test_a_label_that_nobody_had_and_one_predicts_counts() -> None:
-    odd = rows()
-    odd[0] = odd[0] | {"y_pred": "a third"}
+def test_label_that_no_example_has_and_one_run_predicts_counts() -> None:
+    odd = predict(labels=("fruit", "pythön", "third"))
+    odd.y_pred[0] = 2
 
-    told = paired_test(odd, rows())
+    test = paired_test(odd, predict())
 
-    assert isinstance(told, dict)
-    assert (told["only_a_right"], told["only_b_right"]) == (0, 1)
-    # Where the post is not drawn, as in one draw of three, the two are as good.
-    assert told["macro_f1"][0] == 0 < told["macro_f1"][1]
+    assert isinstance(test, dict)
+    assert (test["only_a_correct"], test["only_b_correct"]) == (0, 1)
+    # In a resample without this example, as in one of three, the two are equally good.
+    low, high = test["macro_f1_difference_interval"]
+    assert low == 0 < high
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "sentence"),
+    ("a", "b", "reason"),
     [
-        ([], rows(), "not both were evaluated"),
-        (rows(), [], "not both were evaluated"),
-        (rows(), rows()[1:], "not evaluated on the same test posts"),
-        (rows(), [row | {"y_true": "fruit"} for row in rows()], "not evaluated on the same test posts"),
+        (None, predict(), "not both were evaluated"),
+        (predict(), None, "not both were evaluated"),
+        (predict(), reorder(predict(), range(0)), "not both were evaluated"),
+        (predict(), reorder(predict(), EVERY[1:]), "not evaluated on the same test examples"),
+        (predict(), predict()._replace(y_true=np.zeros(40, int)), "not evaluated on the same test examples"),
     ],
-    ids=["A has none", "B has none", "a post less", "other labels"],
+    ids=["A has none", "B has none", "B is empty", "an example less", "other labels"],
 )
-def test_answers_to_other_posts_are_not_paired(a: Rows, b: Rows, sentence: str) -> None:
-    told = paired_test(a, b)
+def test_predictions_for_other_examples_are_not_paired(
+    a: Predictions | None, b: Predictions | None, reason: str
+) -> None:
+    test = paired_test(a, b)
 
-    assert isinstance(told, str)
-    assert sentence in told
-    assert describe_paired_test(told) == told
+    assert isinstance(test, str)
+    assert reason in test
+    assert describe_paired_test(test) == test
 
 
-def test_in_words_each_end_has_its_sign() -> None:
-    said = describe_paired_test(
-        {"posts": 1234, "only_a_right": 10, "only_b_right": 2, "p": 0.0386, "macro_f1": [-0.1234, 0.00567]}
+def test_description_has_a_sign_for_both_ends_of_the_interval() -> None:
+    test = {"examples": 1234, "only_a_correct": 10, "only_b_correct": 2, "p_value": 0.0386}
+
+    assert describe_paired_test(test | {"macro_f1_difference_interval": [-0.1234, 0.00567]}) == (
+        "Of 1,234 test examples 10 only A classifies correctly, 2 only B (McNemar's test, p = 0.039). "
+        "Macro F1 of B - A: -0.1234 to +0.0057 (95% confidence interval)."
     )
 
-    assert said == (
-        "Of 1,234 test posts 10 only A gets right, 2 only B (McNemar's p = 0.039). "
-        "B's macro F1 less A's: -0.1234 to +0.0057 (95% interval)."
-    )
+
+def test_only_differences_are_listed_and_what_one_lacks_is_a_dash() -> None:
+    assert differences({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}) == {"b": ["2", "3"], "c": ["-", "4"]}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "cells"),
+    [
+        (0.9, 0.95, ["0.9000", "0.9500", "+0.0500"]),
+        (1.0, 0.5, ["1.0000", "0.5000", "-0.5000"]),
+        (12612.0, 37508.0, ["12,612", "37,508", "+24,896"]),
+    ],
+)
+def test_metrics_have_four_decimals_and_counts_none(a: float, b: float, cells: list[str]) -> None:
+    assert metric_row("name", a, b) == ["name", *cells]

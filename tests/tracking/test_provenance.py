@@ -1,4 +1,4 @@
-"""Where a result comes from: git's commit and branch, and a patch that makes of the commit what ran."""
+"""What a result was made from: git's commit and branch, a patch that turns the commit into what ran, and by whom."""
 
 import subprocess
 from pathlib import Path
@@ -9,8 +9,8 @@ from pipeline.tracking import provenance
 
 
 def git(*arguments: str) -> str:
-    known = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-    return subprocess.run(["git", *known, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    return subprocess.run(["git", *author, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def repository(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return workspace
 
 
-def test_a_clean_tree_is_its_commit(repository: Path) -> None:
+def test_clean_tree_is_its_commit(repository: Path) -> None:
     commit = git("rev-parse", "HEAD")
 
     assert provenance.git_tags() == {provenance.COMMIT: commit, provenance.BRANCH: "trunk", provenance.DIRTY: "false"}
     assert provenance.uncommitted_patch() == b""
 
 
-def test_no_branch_is_told_where_there_is_none(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detached_head_has_no_branch(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "wide")
     git("checkout", "--quiet", "--detach")
 
@@ -41,7 +41,7 @@ def test_no_branch_is_told_where_there_is_none(repository: Path, monkeypatch: py
     assert provenance.git_tags()[provenance.EXPERIMENT] == "wide"
 
 
-def test_the_patch_makes_of_the_commit_what_ran_new_files_included(repository: Path, tmp_path: Path) -> None:
+def test_patch_turns_the_commit_into_what_ran_new_files_included(repository: Path, tmp_path: Path) -> None:
     Path("pipeline/train.py").write_text("units = 2\n\n\n")
     Path("pipeline/new.py").write_text("größe = 'new'\n")
     Path("pipeline/picture.bin").write_bytes(bytes(range(256)))
@@ -64,7 +64,7 @@ def test_the_patch_makes_of_the_commit_what_ran_new_files_included(repository: P
     assert b"secret" not in patch
 
 
-def test_where_git_knows_no_commit_nothing_is_told_of_one(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_commit_there_are_no_git_tags(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.parent))
 
@@ -77,9 +77,32 @@ def test_where_git_knows_no_commit_nothing_is_told_of_one(workspace: Path, monke
     assert provenance.uncommitted_patch() == b""
 
 
-def test_the_machine_is_told_with_the_libraries_that_run_there() -> None:
-    told = provenance.describe_machine()
+def test_machine_has_its_libraries() -> None:
+    machine = provenance.describe_machine()
 
-    assert told["cores"] >= 1
-    assert told["memory_gib"] > 0
-    assert {"tensorflow", "numpy", "mlflow"} <= set(told["libraries"])
+    assert machine["cores"] >= 1
+    assert machine["memory_gib"] > 0
+    assert {"tensorflow", "numpy", "mlflow"} <= set(machine["libraries"])
+
+
+def test_person_is_gits_user_or_else_the_login_name(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+
+    assert provenance.user_name() == "ada"
+
+    git("config", "user.name", "Ada Lovelace")
+
+    assert provenance.user_name() == "Ada Lovelace"
+
+
+def test_person_without_a_login_name_has_a_number(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise OSError("no such user")
+
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    monkeypatch.setattr("getpass.getuser", fail)
+
+    assert provenance.user_name().startswith("user ")

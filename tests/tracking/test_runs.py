@@ -1,27 +1,22 @@
-"""The run of a training: its curves while it trains, its end, and a store that is away."""
+"""The run of a training: its curves while it trains, its end, and a store that is unavailable."""
 
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LoggedModelOutput, Run
 
 from pipeline import params
-from pipeline.tracking import runs
+from pipeline.tracking import provenance, runs
 
-EPOCH = {"epoch": 1, "loss": 0.5, "val_log_loss": 0.25}
-
-
-def all_runs() -> list[Run]:
-    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
-    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
+EPOCH = {"epoch": 1, "loss": 0.5, "val_log_loss": 0.25, "epoch_seconds": 1.5}
+AllRuns = Callable[[], list[Run]]
 
 
 def closed_port() -> int:
@@ -30,146 +25,125 @@ def closed_port() -> int:
         return free.getsockname()[1]
 
 
-def test_epochs_are_there_while_it_trains_and_its_end_is_told(everything: params.Params) -> None:
-    with runs.training_run(everything) as log:
-        log(EPOCH)
+def test_epochs_are_logged_while_it_trains_and_then_its_end(
+    config: params.Params, client: MlflowClient, all_runs: AllRuns
+) -> None:
+    with runs.training_run(config) as log_epoch:
+        log_epoch(EPOCH)
         (during,) = all_runs()
-        log(EPOCH | {"epoch": 2, "loss": 0.25})
+        log_epoch(EPOCH | {"epoch": 2, "loss": 0.25})
     (after,) = all_runs()
 
     assert (during.info.status, during.data.tags[runs.STATE]) == ("RUNNING", "training")
-    assert during.data.metrics == {"loss": 0.5, "val_log_loss": 0.25}
+    assert during.data.metrics == {"train/loss": 0.5, "val/log_loss": 0.25, "train/epoch_seconds": 1.5}
     assert during.data.params["train.units"] == "8"
-    assert "trying out" in during.data.tags["mlflow.note.content"]
+    assert "generated" in during.data.tags[runs.NOTE]
     assert (after.info.status, after.data.tags[runs.STATE]) == ("FINISHED", "trained")
-    assert after.data.metrics["loss"] == 0.25
+    history = client.get_metric_history(after.info.run_id, "train/loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
+
+
+def test_run_has_few_tags_and_names_its_person(config: params.Params, all_runs: AllRuns) -> None:
+    with runs.training_run(config):
+        (run,) = all_runs()
+
+    assert {name for name in run.data.tags if not name.startswith("mlflow.")} == {
+        runs.STATE, runs.INPUTS_HASH, runs.PROCESS, "corpus"
+    }  # fmt: skip
+    assert run.data.tags[provenance.USER] == provenance.user_name()
+    assert run.info.user_id == provenance.user_name()
+
+
+def test_run_of_a_training_has_its_machine_and_inputs(
+    config: params.Params, client: MlflowClient, all_runs: AllRuns
+) -> None:
+    with runs.training_run(config):
+        (run,) = all_runs()
+
+    files = {file.path for file in client.list_artifacts(run.info.run_id, runs.PROVENANCE)}
+    assert files == {"provenance/machine.json", "provenance/result_inputs.json"}
+    assert runs.has_inputs(client, run)
 
 
 @pytest.mark.parametrize(
     ("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")]
 )
-def test_a_training_that_ends_badly_is_failed_or_killed(
-    everything: params.Params, error: type[BaseException], status: str
+def test_training_that_fails_or_is_stopped_leaves_a_failed_or_killed_run(
+    config: params.Params, all_runs: AllRuns, error: type[BaseException], status: str
 ) -> None:
-    with pytest.raises(error), runs.training_run(everything):
+    with pytest.raises(error), runs.training_run(config):
         raise error
 
-    (only,) = all_runs()
-    assert (only.info.status, only.data.tags[runs.STATE]) == (status, "ended")
+    (run,) = all_runs()
+    assert (run.info.status, run.data.tags[runs.STATE]) == (status, "ended")
 
 
-def test_a_second_ctrl_c_while_the_end_is_told_does_not_leave_the_run_running(
-    everything: params.Params, monkeypatch: pytest.MonkeyPatch
+def test_second_ctrl_c_while_the_end_is_logged_does_not_leave_the_run_running(
+    config: params.Params, all_runs: AllRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: MlflowClient, *arguments: Any) -> None:
+    def interrupt(self: MlflowClient, *arguments: Any) -> None:
         signal.raise_signal(signal.SIGINT)
         set_tag(self, *arguments)
 
     set_tag = MlflowClient.set_tag
-    monkeypatch.setattr(MlflowClient, "set_tag", interrupted)
-    with pytest.raises(KeyboardInterrupt), runs.training_run(everything):
+    monkeypatch.setattr(MlflowClient, "set_tag", interrupt)
+    with pytest.raises(KeyboardInterrupt), runs.training_run(config):
         signal.raise_signal(signal.SIGINT)
 
-    (only,) = all_runs()
-    assert (only.info.status, only.data.tags[runs.STATE]) == ("KILLED", "ended")
+    (run,) = all_runs()
+    assert (run.info.status, run.data.tags[runs.STATE]) == ("KILLED", "ended")
 
 
-def test_a_ctrl_c_while_the_run_is_made_ends_it(everything: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: Any) -> None:
+def test_ctrl_c_while_the_run_is_created_ends_it(
+    config: params.Params, all_runs: AllRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: Any) -> None:
         signal.raise_signal(signal.SIGINT)
-        describe(*arguments)
+        log_run_inputs(*arguments)
 
-    describe = runs.log_run_inputs
-    monkeypatch.setattr(runs, "describe", interrupted)
+    log_run_inputs = runs.log_run_inputs
+    monkeypatch.setattr(runs, "log_run_inputs", interrupt)
 
-    with pytest.raises(KeyboardInterrupt), runs.training_run(everything):
+    with pytest.raises(KeyboardInterrupt), runs.training_run(config):
         pytest.fail("the training went on")
 
     assert [run.info.status for run in all_runs()] == ["KILLED"]
 
 
-def test_a_server_that_is_not_there_costs_no_training(
-    everything: params.Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_unreachable_server_costs_no_training(
+    config: params.Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
-    with runs.training_run(everything) as log:
-        log(EPOCH)
+    with runs.training_run(config) as log_epoch:
+        log_epoch(EPOCH)
 
-    assert capsys.readouterr().out.count("MLflow cannot be reached") == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("  warning: cannot write to MLflow (")
+    assert line.endswith("); check MLFLOW_TRACKING_URI; training continues, and `track` logs it later")
 
 
-def test_a_store_that_breaks_while_training_costs_no_training(
-    everything: params.Params, capsys: pytest.CaptureFixture[str]
+def test_store_that_breaks_during_the_training_costs_no_training(
+    config: params.Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with runs.training_run(everything) as log:
-        log(EPOCH)
+    with runs.training_run(config) as log_epoch:
+        log_epoch(EPOCH)
         Path("mlflow.db").write_bytes(b"no database" * 1000)
-        log(EPOCH | {"epoch": 2})
-        log(EPOCH | {"epoch": 3})
+        log_epoch(EPOCH | {"epoch": 2})
+        log_epoch(EPOCH | {"epoch": 3})
 
-    assert capsys.readouterr().out.count("MLflow could not be told") == 1
-
-
-def test_a_run_whose_process_is_gone_is_killed_by_the_next_training(everything: params.Params) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    with runs.training_run(everything):
-        pass
-    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
-    (old,) = all_runs()
-    client.set_tag(old.info.run_id, runs.INPUTS_HASH, "of another result")
-    client.set_tag(old.info.run_id, runs.PROCESS, f"{socket.gethostname()}:{gone.pid}")
-    client.set_tag(old.info.run_id, runs.STATE, "training")
-    client.update_run(old.info.run_id, "RUNNING")
-
-    with runs.training_run(everything):
-        pass
-
-    assert [run.info.status for run in all_runs()] == ["FINISHED", "KILLED"]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("  warning: cannot write to MLflow (")
+    assert line.endswith("; training continues, and `track` logs the rest")
 
 
-def test_a_training_of_what_another_process_trains_at_this_moment_has_no_second_run(everything: params.Params) -> None:
-    with runs.training_run(everything) as first, runs.training_run(everything) as second:
-        first(EPOCH)
-        second(EPOCH)
-
-    (only,) = all_runs()
-    client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
-    assert only.info.status == "FINISHED"
-    assert len(client.get_metric_history(only.info.run_id, "loss")) == 1
-
-
-def test_a_training_that_is_done_again_has_no_second_run(everything: params.Params) -> None:
-    """As when DVC was ended after the training, and before it had kept what came out."""
-    with runs.training_run(everything) as log:
-        log(EPOCH)
-
-    with runs.training_run(everything) as log:
-        log(EPOCH)
-
-    (only,) = all_runs()
-    assert (only.info.status, only.data.tags[runs.STATE]) == ("FINISHED", "trained")
-
-
-def test_a_process_that_has_the_number_of_one_that_is_gone_is_not_taken_for_it(everything: params.Params) -> None:
-    with runs.training_run(everything):
-        (only,) = all_runs()
-        assert runs.is_alive(only)
-        only.data.tags[runs.PROCESS] = only.data.tags[runs.PROCESS].rpartition(":")[0] + ":1000000000"
-
-        assert not runs.is_alive(only)
-
-
-def test_a_store_that_comes_back_while_training_is_told_of_its_end(
-    everything: params.Params,
-) -> None:
+def test_store_that_comes_back_during_the_training_gets_its_end(config: params.Params, all_runs: AllRuns) -> None:
     def train() -> None:
-        with runs.training_run(everything) as log:
+        with runs.training_run(config) as log_epoch:
             good = Path("mlflow.db").read_bytes()
             Path("mlflow.db").write_bytes(b"no database" * 1000)
-            log(EPOCH)
+            log_epoch(EPOCH)
             Path("mlflow.db").write_bytes(good)
             raise KeyboardInterrupt
 
@@ -179,20 +153,81 @@ def test_a_store_that_comes_back_while_training_is_told_of_its_end(
     assert [run.info.status for run in all_runs()] == ["KILLED"]
 
 
-def test_a_run_of_another_machine_may_be_alive_and_is_left_alone(everything: params.Params) -> None:
-    with runs.training_run(everything):
-        client = MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+def test_programming_error_while_a_run_is_created_ends_the_training(
+    config: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MlflowClient, "create_run", lambda *arguments, **options: {}["a bug"])
+
+    with pytest.raises(KeyError, match="a bug"), runs.training_run(config):
+        pytest.fail("the training went on")
+
+
+def test_run_of_a_killed_process_is_ended_by_the_next_training(
+    config: params.Params, client: MlflowClient, all_runs: AllRuns
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with runs.training_run(config):
+        pass
+    (old,) = all_runs()
+    client.set_tag(old.info.run_id, runs.INPUTS_HASH, "of another result")
+    client.set_tag(old.info.run_id, runs.PROCESS, f"{socket.gethostname()}:{ended.pid}")
+    client.set_tag(old.info.run_id, runs.STATE, "training")
+    client.update_run(old.info.run_id, "RUNNING")
+
+    with runs.training_run(config):
+        pass
+
+    assert [run.info.status for run in all_runs()] == ["FINISHED", "KILLED"]
+
+
+def test_training_of_what_another_process_is_training_has_no_second_run(
+    config: params.Params, client: MlflowClient, all_runs: AllRuns
+) -> None:
+    with runs.training_run(config) as first, runs.training_run(config) as second:
+        first(EPOCH)
+        second(EPOCH)
+
+    (run,) = all_runs()
+    assert run.info.status == "FINISHED"
+    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 1
+
+
+def test_repeated_training_has_no_second_run(config: params.Params, all_runs: AllRuns) -> None:
+    """As after DVC was stopped between the training and the caching of its outputs."""
+    for _ in range(2):
+        with runs.training_run(config) as log_epoch:
+            log_epoch(EPOCH)
+
+    (run,) = all_runs()
+    assert (run.info.status, run.data.tags[runs.STATE]) == ("FINISHED", "trained")
+
+
+def test_process_with_the_id_of_one_that_ended_is_another_process(config: params.Params, all_runs: AllRuns) -> None:
+    with runs.training_run(config):
+        (run,) = all_runs()
+        assert runs.is_alive(run)
+        run.data.tags[runs.PROCESS] = run.data.tags[runs.PROCESS].rpartition(":")[0] + ":1000000000"
+
+        assert not runs.is_alive(run)
+
+
+def test_run_of_another_machine_is_left_as_it_is(
+    config: params.Params, client: MlflowClient, all_runs: AllRuns
+) -> None:
+    with runs.training_run(config):
         (first,) = all_runs()
         client.set_tag(first.info.run_id, runs.PROCESS, "another-machine:1")
-        with runs.training_run(everything):
+        with runs.training_run(config):
             assert sorted(run.info.status for run in all_runs()) == ["RUNNING", "RUNNING"]
 
 
-def test_several_processes_may_meet_at_a_store_that_is_not_made_yet(everything: params.Params, run: Callable) -> None:
-    Path("connect.py").write_text("from pipeline.tracking import store\nprint(store.connect('together')[1])\n")
+def test_deleted_model_of_a_run_is_not_listed(config: params.Params, client: MlflowClient, all_runs: AllRuns) -> None:
+    with runs.training_run(config):
+        (run,) = all_runs()
+        models = [client.create_logged_model(run.info.experiment_id, "model", run.info.run_id) for _ in range(2)]
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, 0) for model in models])
+        client.delete_logged_model(models[0].model_id)
 
-    with ThreadPoolExecutor() as pool:
-        done = list(pool.map(lambda _: run("connect"), range(3)))
-
-    assert [one.returncode for one in done] == [0, 0, 0], done
-    assert len({one.stdout for one in done}) == 1
+    (run,) = all_runs()
+    assert [model.model_id for model in runs.logged_models(client, run)] == [models[1].model_id]

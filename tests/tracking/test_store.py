@@ -1,23 +1,22 @@
-"""The store: where it is, what its page shows, and a repository that was moved with it."""
+"""The store: where it is, and what its experiment has."""
 
 import json
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from pipeline.tracking import store
+from pipeline.tracking.errors import StoreError
+from pipeline.tracking.location import tracking_uri
 
 
-@pytest.fixture(autouse=True)
-def default(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-def test_a_relative_store_lies_in_the_repository_also_for_an_experiment_in_a_copy(
+@pytest.mark.usefixtures("store_file")
+def test_relative_store_is_in_the_repository_also_for_an_experiment_in_a_copy(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (workspace / "mlflow.db").rename(workspace / "others.db")
     monkeypatch.setenv("DVC_ROOT", str(workspace))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///others.db?timeout=30")
     (tmp_path / "copy").mkdir()
@@ -25,7 +24,9 @@ def test_a_relative_store_lies_in_the_repository_also_for_an_experiment_in_a_cop
 
     client, experiment = store.connect("here")
 
-    assert (workspace / "others.db").exists()
+    here = MlflowClient(f"sqlite:///{workspace}/others.db").get_experiment_by_name("here")
+    assert here
+    assert here.experiment_id == experiment
     assert client.get_experiment(experiment).artifact_location == (workspace / "mlartifacts").as_uri()
     assert not list((tmp_path / "copy").iterdir())
 
@@ -34,79 +35,36 @@ def test_a_relative_store_lies_in_the_repository_also_for_an_experiment_in_a_cop
 def test_any_other_store_is_taken_as_it_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    assert store.tracking_uri() == uri
+    assert tracking_uri() == uri
 
 
-def test_the_view_shows_the_figures_that_matter_also_in_a_store_of_before(workspace: Path) -> None:
-    old = MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
-    old.create_experiment("old", (workspace / "mlartifacts").as_uri())
+def test_view_shows_the_important_metrics_also_in_an_experiment_that_exists(
+    workspace: Path, client: MlflowClient
+) -> None:
+    client.create_experiment("old", (workspace / "mlartifacts").as_uri())
 
-    client, experiment = store.connect("old")
+    _, experiment = store.connect("old")
 
     view = json.loads(client.get_experiment(experiment).tags["mlflow.sharedViewState.results"])
     columns = json.loads(view["state"])["selectedColumns"]
-    assert {"metrics.`test_macro_f1`", "params.`train.cell`", "params.`fetch.source`"} <= set(columns)
+    assert {"metrics.`test/macro_f1`", "params.`train.cell`", "params.`fetch.source`"} <= set(columns)
 
 
-def fill(root: Path) -> tuple[str, str]:
-    """A run with an artifact and a registered version; gives the run's id and the artifact's text."""
-    client, experiment = store.connect("moved")
-    run = client.create_run(experiment)
-    client.log_text(run.info.run_id, "what was made", "report.txt")
-    # Of what somebody said, nothing is changed, whatever it looks like.
-    client.set_tag(run.info.run_id, "said", f"it was in {root.as_uri()}/mlartifacts once")
-    client.log_param(run.info.run_id, "fetch.source", f"{root}/posts.tar.gz")
-    client.create_registered_model("questions")
-    client.create_model_version("questions", run.info.artifact_uri, run_id=run.info.run_id)
-    return run.info.run_id, run.info.artifact_uri
+def test_deleted_experiment_is_a_one_line_error(client: MlflowClient) -> None:
+    client.delete_experiment(client.create_experiment("gone"))
+
+    with pytest.raises(StoreError, match="the experiment gone is deleted; restore it or name another one"):
+        store.connect("gone")
 
 
-@pytest.mark.parametrize("original", ["moved away", "still there"])
-def test_a_store_follows_a_repository_that_is_moved_or_copied(
-    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, original: str
-) -> None:
-    id, uri = fill(workspace)
-    new = tmp_path / "a new place, with a blank"
-    shutil.copytree(workspace, new)
-    monkeypatch.chdir(new)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # MLflow sets it for the processes that this one starts
-    if original == "moved away":
-        shutil.rmtree(workspace)
-    else:
-        (workspace / "mlartifacts").rename(workspace / "hidden")
+def test_telemetry_of_mlflow_is_off_and_its_processes_inherit_that(run: Callable) -> None:
+    Path("telemetry.py").write_text(
+        "from pipeline.tracking import store\nimport os\n"
+        "from mlflow.telemetry import get_telemetry_client\n"
+        "print(get_telemetry_client(), os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'])\n"
+    )
 
-    for _ in range(2):
-        client, experiment = store.connect("moved")
+    # Otherwise MLflow takes the process for one of a test or of CI, and is silent for that reason.
+    process = run("telemetry", env={"PYTEST_CURRENT_TEST": "", "CI": ""})
 
-    run = client.get_run(id)
-    assert run.info.artifact_uri == uri.replace(workspace.as_uri(), new.as_uri())
-    assert Path(client.download_artifacts(id, "report.txt")).read_text() == "what was made"
-    assert client.get_experiment(experiment).artifact_location == (new / "mlartifacts").as_uri()
-    assert client.get_model_version("questions", "1").source == run.info.artifact_uri
-    assert run.data.tags["said"] == f"it was in {workspace.as_uri()}/mlartifacts once"
-    assert run.data.params["fetch.source"] == f"{workspace}/posts.tar.gz"
-
-
-def test_a_store_that_others_share_does_not_follow_a_repository(
-    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shared = f"sqlite:///{tmp_path / 'shared.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared)
-    id, uri = fill(workspace)
-    other = tmp_path / "other"
-    (other / "mlartifacts").mkdir(parents=True)
-    monkeypatch.chdir(other)
-
-    client, _ = store.connect("moved")
-
-    assert client.get_run(id).info.artifact_uri == uri
-
-
-def test_experiments_of_others_are_left_where_they_are(workspace: Path, tmp_path: Path) -> None:
-    client, _ = store.connect("ours")
-    elsewhere = (tmp_path / "elsewhere").as_uri()
-    theirs = client.create_experiment("theirs", elsewhere)
-
-    store.connect("ours")
-
-    assert client.get_experiment(theirs).artifact_location == elsewhere
+    assert process.stdout == "None true true\n", process
