@@ -62,7 +62,7 @@ def parse_result(lock: str) -> Result | None:
 
 def parse_stages(lock: str) -> dict[str, Any]:
     """The stages of a `dvc.lock`, by name."""
-    return (YAML(typ="safe").load(lock) or {}).get("stages", {})
+    return (YAML(typ="safe").load(lock) or {}).get("stages") or {}
 
 
 def output_md5s(stages: Mapping[str, Any]) -> dict[str, str]:

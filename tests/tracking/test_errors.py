@@ -48,9 +48,9 @@ def test_programming_error_passes_through(error: type[Exception]) -> None:
 
 
 def test_user_error_passes_through_and_a_store_error_is_one() -> None:
-    with pytest.raises(UserError, match="^say what to do$"), store_errors():
+    with pytest.raises(UserError, match="say what to do"), store_errors():
         raise UserError("say what to do")
-    with pytest.raises(StoreError, match="^cannot write to"), store_errors(), store_errors("write to"):
+    with pytest.raises(StoreError, match="cannot write to"), store_errors(), store_errors("write to"):
         raise OSError("disk full")
     assert issubclass(StoreError, UserError)
 

@@ -1,4 +1,4 @@
-"""The logged model: it answers where this repository is not."""
+"""The logged model predicts in a folder without this repository."""
 
 import json
 import os
@@ -12,63 +12,105 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
 
 from pipeline import params
 from pipeline.model import linear
 from pipeline.model.classifier import Classifier
-from pipeline.tracking import model_logging, runs, store
+from pipeline.tracking import model_logging, store
 
 TEXTS = ["a banana", "a dict", "", "cake"]
-ASK = """
+PREDICT = """
 import json, sys
 import mlflow
 import pandas as pd
+already = {*json.loads(sys.argv[3])}  # what MLflow imports by itself
 model = mlflow.pyfunc.load_model(sys.argv[1])
-answer = model.predict(pd.DataFrame({"text": json.loads(sys.argv[2])}))
-assert not {"tensorflow", "keras", "sklearn", "pydantic.main"} & {*sys.modules} - {*json.loads(sys.argv[3])}
-print(json.dumps([[column, answer[column].tolist()] for column in answer]))
+predictions = model.predict(pd.DataFrame({"text": json.loads(sys.argv[2])}))
+assert not {"tensorflow", "keras", "sklearn", "pydantic.main"} & {*sys.modules} - already
+print(json.dumps([[column, predictions[column].tolist()] for column in predictions]))
 """
 
 
-@pytest.mark.parametrize("wide", [False, True])
-def test_a_logged_model_answers_in_an_empty_folder_as_the_classifier_does(
-    everything: params.Params, make_models: Callable, tmp_path: Path, wide: bool
-) -> None:
-    section = params.Baseline(ngrams=2, min_posts=1, character_min_posts=1, C=1)
-    beside = linear.fit(["banana cake", "dict key"], np.array([0, 1]), 2, section)
-    shutil.rmtree("models")
-    make_models(beside if wide else None)
-    with runs.training_run(everything):
-        client, experiment = store.connect(everything.track.experiment)
-        (run,) = client.search_runs([experiment])
-        with mlflow.start_run(run_id=run.info.run_id):
+@pytest.fixture
+def log_model(config: params.Params, make_models: Callable[..., None], client: MlflowClient) -> Callable[[bool], str]:
+    """`log_model(is_ensemble)` logs a hand-made model to a run, and returns the run's id."""
+
+    def log(is_ensemble: bool) -> str:
+        section = params.Baseline(max_ngram=2, min_df=1, char_min_df=1, C=1)
+        baseline = linear.fit(["banana cake", "dict key"], np.array([0, 1]), 2, section)
+        shutil.rmtree("models")
+        make_models(baseline if is_ensemble else None)
+        _, experiment = store.connect("tests")
+        with mlflow.start_run(experiment_id=experiment) as run:
             model_logging.log_model(client, run.info.run_id, Path("models"))
-            model_logging.log_model(
-                client, run.info.run_id, Path("models")
-            )  # once more, as after a store that went away
-    (logged,) = MlflowClient().search_logged_models([experiment])
+        return run.info.run_id
 
-    answer = ask(logged.artifact_location, tmp_path / "elsewhere")
-
-    expected = Classifier(Path("models")).probabilities(TEXTS)
-    assert list(answer) == ["label", "probability_fruit", "probability_pythön"]
-    assert answer["label"] == [["fruit", "pythön"][best] for best in expected.argmax(axis=1)]
-    np.testing.assert_allclose(np.transpose([answer["probability_fruit"], answer["probability_pythön"]]), expected)
-    files = sorted(path.name for path in Path(logged.artifact_location.removeprefix("file://")).rglob("models/*"))
-    assert files == sorted([*(["baseline.safetensors"] if wide else []), "ngram_features.safetensors", "model.onnx",
-                            "tokenizer.json"])  # fmt: skip
+    return log
 
 
-def ask(model: str, folder: Path) -> dict[str, list]:
-    """What the model answers in a process of its own that knows nothing of this repository."""
+@pytest.mark.slow
+@pytest.mark.parametrize("is_ensemble", [False, True])
+def test_logged_model_predicts_in_an_empty_folder_as_the_classifier_does(
+    log_model: Callable[[bool], str], client: MlflowClient, tmp_path: Path, is_ensemble: bool
+) -> None:
+    run_id = log_model(is_ensemble)
+    (model,) = client.search_logged_models([client.get_run(run_id).info.experiment_id])
+
+    predictions = predict(model.artifact_location, tmp_path / "elsewhere")
+
+    expected = Classifier(Path("models")).predict_proba(TEXTS)
+    assert list(predictions) == ["label", "probability_fruit", "probability_pythön"]
+    assert predictions["label"] == [["fruit", "pythön"][label] for label in expected.argmax(axis=1)]
+    y_proba = np.transpose([predictions["probability_fruit"], predictions["probability_pythön"]])
+    np.testing.assert_allclose(y_proba, expected)
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    names = {path.name for path in folder.rglob("models/*")}
+    assert names == {"ngram_features.safetensors", "model.onnx", "tokenizer.json"} | (
+        {"baseline.safetensors"} if is_ensemble else set()
+    )
+    packed = {path.relative_to(folder / "code/pipeline").as_posix() for path in folder.rglob("code/pipeline/**/*.py")}
+    assert packed == set(model_logging.CODE)
+
+
+def predict(model: str, folder: Path) -> dict[str, list]:
+    """The model's predictions in a process that knows nothing of this repository, and prints nothing else."""
     folder.mkdir()
-    (folder / "ask.py").write_text(ASK)
+    (folder / "predict.py").write_text(PREDICT)
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
     bare = "import json, mlflow.pyfunc, pandas, sys; print(json.dumps([*sys.modules]))"
-    anyway = subprocess.check_output([sys.executable, "-c", bare], cwd=folder, env=env, text=True)
-    done = subprocess.run(
-        [sys.executable, "ask.py", model, json.dumps(TEXTS), anyway],
-        cwd=folder, env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    already = subprocess.check_output([sys.executable, "-c", bare], cwd=folder, env=env, text=True)
+    command = [sys.executable, "predict.py", model, json.dumps(TEXTS), already]
+    process = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "Warning" not in process.stderr
+    return dict(json.loads(process.stdout))
+
+
+def test_model_is_logged_once_and_one_that_was_interrupted_is_logged_again(
+    log_model: Callable[[bool], str], client: MlflowClient
+) -> None:
+    run_id = log_model(False)
+    experiment = client.get_run(run_id).info.experiment_id
+    (first,) = client.search_logged_models([experiment])
+
+    with mlflow.start_run(run_id=run_id):
+        model_logging.log_model(client, run_id, Path("models"))
+
+    assert [model.model_id for model in client.search_logged_models([experiment])] == [first.model_id]
+
+    client.finalize_logged_model(first.model_id, LoggedModelStatus.FAILED)
+    with mlflow.start_run(run_id=run_id):
+        model_logging.log_model(client, run_id, Path("models"))
+
+    (second,) = client.search_logged_models([experiment])
+    assert second.model_id != first.model_id
+    assert second.status == LoggedModelStatus.READY
+
+
+def test_logging_a_model_warns_of_nothing_about_its_type_hints(
+    log_model: Callable[[bool], str], recwarn: pytest.WarningsRecorder
+) -> None:
+    log_model(False)
+
+    assert [str(warning.message) for warning in recwarn if "type hint" in str(warning.message)] == []

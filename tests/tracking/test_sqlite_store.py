@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -138,13 +138,13 @@ def original(workspace: Path, store_file: Path) -> Path:
 
 
 @pytest.fixture
-def moved(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def moved(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The repository at another place, as the current folder."""
     folder = tmp_path / "a new place, with a blank"
     shutil.copytree(original, folder)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")  # MLflow sets it for the processes that this one starts
-    yield folder
+    return folder
 
 
 def rows(path: Path) -> dict[str, list[tuple]]:
@@ -281,9 +281,10 @@ def test_experiment_of_others_with_another_location_is_left_where_it_is(original
 def test_command_relocates_the_store_of_this_repository_alone(
     moved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(UserError, match="the store is not a SQLite file in this rep"):
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{moved.parent / 'shared.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{moved.parent / 'shared.db'}")
+    with pytest.raises(UserError, match="the store is not a SQLite file in this repository, and does not move with it"):
         main.main(["relocate"], standalone_mode=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
 
     main.main(["relocate"], standalone_mode=False)
 
