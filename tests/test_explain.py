@@ -215,7 +215,7 @@ def test_missing_predictions_are_an_error_that_names_the_file(
     monkeypatch.chdir(tmp_path / "copy")
     shutil.rmtree("reports/evaluation/baseline")
 
-    with pytest.raises(FileNotFoundError, match="reports/evaluation/baseline/predictions.csv"):
+    with pytest.raises(FileNotFoundError, match=r"reports/evaluation/baseline/predictions\.csv"):
         explain.main()
 
 
