@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: repro test check lint ui promote demo experiments tutorial cells benchmark docs lock setup help
+.PHONY: repro test check lint ui promote demo experiments tutorial cells benchmark docs links lock setup help
 
 help:            ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -50,9 +50,8 @@ PLAIN = -S train.max_ngram=0 -S train.char_ngrams=false -S train.ensemble_with_b
   -S train.word_dropout=0.0 -S train.embedding_dropout=0.0 -S train.recurrent_dropout=0.0 -S train.label_smoothing=0.0 \
   -S train.temperature_scaling=false
 
-experiments: setup ## compare the DVC experiments: their metrics and the parameters that differ
-	@dvc exp show --only-changed --no-pager --drop '.*' \
-	  --keep 'Experiment|State|classifier.(accuracy|macro_f1|log_loss)|baseline.accuracy|(fetch|split|vectorize|baseline|train)\..*'
+experiments: setup ## compare the DVC experiments: test metrics and the parameters that differ
+	@dvc exp show --only-changed --md --no-pager --drop 'State|Created|Executor|(network|baseline|validation|network_validation|uncalibrated|mcnemar|confidence_intervals)\..*|.*\.ece|macro_f1_difference_interval|examples|temperature|parameters|best_epoch|ngrams|(data|models|pipeline|reports)(/.*)?'
 
 # The network and training of the GRU tutorial, without its error of training on the test split.
 tutorial: setup  ## train the GRU tutorial's recipe: make tutorial SOURCE=path/to/the/archive
@@ -71,7 +70,7 @@ cells: setup     ## compare rnn, lstm and gru: make cells SOURCE=path/to/the/arc
 	  $(call experiment,cell-$$cell) $(PLAIN) -S train.cell=$$cell -S train.mask=true -S train.epochs=10 \
 	    -S train.patience=3 train || exit 1; \
 	done
-	@python -m pipeline.tracking.experiments cell-rnn cell-lstm cell-gru
+	@python -m pipeline.experiments cell-rnn cell-lstm cell-gru
 
 # PyTorch goes into an environment of its own, which sees the packages of .venv: that one holds what the lock names alone.
 benchmark: setup .venv-benchmark/installed ## time training against PyTorch, on the texts in the workspace
@@ -83,6 +82,13 @@ benchmark: setup .venv-benchmark/installed ## time training against PyTorch, on 
 	  { read -r locked; read -r own; echo "$$locked" > "$$own/locked.pth"; }
 	@.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
+
+docs: setup      ## build the documentation into docs/_build/html; warnings, such as broken links, are errors
+	@sphinx-build -q -W --keep-going -n -b html docs docs/_build/html
+	@echo "Built docs/_build/html/index.html"
+
+links: setup     ## check the external links of the documentation (needs a network)
+	@sphinx-build -q -b linkcheck docs docs/_build/links
 
 lock: setup      ## write requirements.txt anew from pyproject.toml, for Linux and macOS, Python 3.11 to 3.13
 	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -59,9 +60,15 @@ def run_click(command: click.Command) -> None:
 
 
 def exit_with_error(message: str, exit_code: int) -> NoReturn:
-    """Print `message` to standard error and end the process."""
-    print(f"error: {message}", file=sys.stderr)
+    """Print `message` to standard error, without secrets of URLs, and end the process."""
+    print(f"error: {hide_secrets(message)}", file=sys.stderr)
     sys.exit(exit_code)
+
+
+def hide_secrets(text: str) -> str:
+    """The text with `***` for the user and password of each URL, and for the values of its query."""
+    text = re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
+    return re.sub(r"(://[^\s?]*\?[^\s=]*=)[^\s)'\"]*", r"\1***", text)
 
 
 def progress_bar(description: str, iterable: Sequence, unit: str) -> tqdm:

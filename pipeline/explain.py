@@ -102,13 +102,17 @@ def main() -> None:
 def read_test_set() -> TestSet:
     """The test split with the predictions that `evaluate` wrote."""
     ids, texts = (tables.read_column(TEST, name) for name in ("id", "text"))
-    models = {}
-    for path in EVALUATION.glob("*/predictions.csv"):
-        with path.open(newline="", encoding="utf-8") as file:
-            models[path.parent.name] = predictions.parse(file)
-    correct = {model: each.y_pred == each.y_true for model, each in models.items()}
-    network_correct = correct.get("network", correct["classifier"])
-    return TestSet(ids, texts, models["classifier"], network_correct, correct["baseline"])
+    classifier, baseline = read_predictions("classifier"), read_predictions("baseline")
+    has_network = (EVALUATION / "network").exists()  # only if the classifier is an ensemble
+    network = read_predictions("network") if has_network else classifier
+    network_correct, baseline_correct = (each.y_pred == each.y_true for each in (network, baseline))
+    return TestSet(ids, texts, classifier, network_correct, baseline_correct)
+
+
+def read_predictions(model: str) -> Predictions:
+    """The test predictions of a model. Raises FileNotFoundError."""
+    with (EVALUATION / model / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        return predictions.parse(file)
 
 
 def describe(test: TestSet, row: int) -> dict[str, Any]:
@@ -201,7 +205,7 @@ def similar_pairs(texts: Sequence[str], y_true: np.ndarray) -> list[tuple[int, i
     labels = y_true[rows]
     try:
         vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)
-        vectors = vectorizer.fit_transform(texts[row] for row in rows)
+        vectors = vectorizer.fit_transform(texts[int(row)] for row in rows)
     except ValueError:  # no word is in two texts
         return []
     pairs: set[tuple[float, int, int]] = set()

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from pipeline import cli, params
 from pipeline.cli import UserError
-from pipeline.corpus import sources, tables
+from pipeline.corpus import sources, tables, urls
 from pipeline.corpus.download import download
 
 OUT = Path("data/raw")
@@ -64,7 +64,8 @@ def cached_download(source: sources.Source, temporary: Path) -> Path:
         print(f"fetch: {source.name} was downloaded before, as {archive}")
         return archive
     print(f"fetch: downloading {source.name}")
-    download(str(source.location), temporary / "archive")
+    url = urls.expand_variables(str(source.location))
+    download(url, temporary / "archive", source.name)
     archive.parent.mkdir(parents=True, exist_ok=True)
     return (temporary / "archive").rename(archive)
 

@@ -1,163 +1,124 @@
-"""Stage 8, track: one MLflow run for this result, with all that was made.
+"""Stage 9, track: one MLflow run for this result, and its report page and model card.
 
     python -m pipeline.track
 
-Runs at every `dvc repro`, also when every other stage came from DVC's cache. It finds the run that training began, or
-makes it from the files alone, and completes it; a result that has its run already is left as it is.
+Runs at every `dvc repro`, also if every other stage comes from DVC's cache. It completes the run that the training
+created, or creates it from the files alone. A result whose run is complete is left as it is; only its report page is
+written again, because another model may have become the champion.
 """
 
-import csv
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-
-import mlflow
-from mlflow import MlflowClient
+from typing import TYPE_CHECKING
 
 from pipeline import cli, params
 from pipeline.cli import UserError
-from pipeline.corpus import tables
-from pipeline.report import card
-from pipeline.tracking import hashes, pages, provenance, revisions, runs, store
-from pipeline.tracking.store import StoreError, store_errors
+from pipeline.params import Params
+from pipeline.tracking import last_track
 
-MODELS = Path("models")
-REPORTS = Path("reports")
-LEARNED = [Path("data/fingerprints/baseline.parquet"), Path("data/fingerprints/train.parquet")]
-TRAINED = ["split.json", "train.json", "baseline.json", "history.csv", "gradients.csv"]
-DRAWN = ["history.svg", "gradients.svg"]
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+METRICS = Path("reports/metrics.json")
+PAGE, CARD = Path("reports/report.html"), Path("reports/model_card.md")
 
 
 def main() -> None:
-    everything = params.load()
-    by_hand = "DVC_STAGE" not in os.environ
-    evaluated = (REPORTS / "metrics.json").exists()
-    if by_hand:
-        refuse_mixture(["split", "vectorize", "baseline", "train", *(["evaluate", "explain"] if evaluated else [])])
+    is_stage = "DVC_STAGE" in os.environ
+    if is_stage and (name := last_track.unchanged_run([PAGE, CARD])):
+        print(f"track: this result has its run already: {name}")
+        return
+    config = params.load()
+    is_evaluated = METRICS.exists()
+    if not is_stage:
+        stages = ["split", "vectorize", "baseline", "train", *(["evaluate", "explain", "plot"] if is_evaluated else [])]
+        require_one_result(stages)
+    from pipeline.tracking import store  # not at the top: it imports MLflow, which takes two seconds
+    from pipeline.tracking.errors import StoreError
+
     try:
         with store.lock("runs"):
-            print(f"track: {track(everything, evaluated)}")
+            print(f"track: {track(config, is_evaluated)}")
     except StoreError as error:
-        sentence = (
-            f"MLflow could not be told of this result ({error}); the result itself is whole: see to the store "
-            "(MLFLOW_TRACKING_URI, or mlflow.db), then `dvc repro` or `python -m pipeline.tracking rebuild` tells it"
-        )
-        if evaluated:
-            pages.write_pages(everything)
-        if by_hand:
-            raise UserError(sentence) from None
-        # A stage that fails costs an experiment in a temporary folder all that it has made.
-        print(f"warning: {sentence}")
+        message = f"{error.when_writing()}; the result is complete, and the next `dvc repro` logs it"
+        if is_evaluated:
+            write_reports(config)
+        if not is_stage:
+            raise UserError(message) from None
+        # A warning: a stage that fails would cost an experiment in a temporary folder all of its results.
+        print(f"warning: {message}")
 
 
-def refuse_mixture(stages: list[str]) -> None:
-    """Raises Stop where parameters, code and files are not those of one result, as only DVC makes sure they are."""
-    asked = subprocess.run([sys.executable, "-m", "dvc", "status", "--json", *stages], capture_output=True, text=True)
-    if asked.returncode:
-        raise UserError(f"DVC cannot say whether this is one result: {asked.stderr.strip().splitlines()[-1]}")
-    if changed := json.loads(asked.stdout):
-        raise UserError(f"what is here is not one result: {', '.join(changed)} must run again; `dvc repro` does that")
+def require_one_result(stages: Iterable[str]) -> None:
+    """Raises UserError if parameters, code and files do not belong to one result; under DVC they always do."""
+    command = [sys.executable, "-m", "dvc", "status", "--json", *stages]
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode:
+        reason = (process.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"DVC cannot compare the workspace with dvc.lock: {reason}")
+    if changed := json.loads(process.stdout):
+        raise UserError(f"parameters, code and files are not of one result ({', '.join(changed)} changed); `dvc repro`")
 
 
-def track(everything: params.Params, evaluated: bool) -> str:
-    """What was done, in words; a result without its test figures gets the run of a training. Raises StoreError."""
-    client, experiment = store.connect(everything.track.experiment)
-    what, files = (
-        hashes.result_inputs(everything),
-        [path for path in hashes.RESULT_FILES if evaluated or path != hashes.METRICS],
-    )
-    md5s = {path: hashes.md5(Path(path)) for path in files}
-    names = {runs.INPUTS_HASH: hashes.inputs_hash(what), runs.MODEL_MD5: md5s[hashes.MODEL]}
-    if evaluated:
-        names[runs.RESULT_HASH] = hashes.result_hash(md5s)
-    done, begun = runs.runs_of_result(client, experiment, names)
-    said = "this result has its run already: {name}"
-    if not done:
-        said = f"run {{name}} in experiment {everything.track.experiment}"
-        tags = names | {runs.STATE: "trained"}
-        run = begun.pop(0) if begun else runs.create_run(client, experiment, everything, what, tags)
-        if not runs.is_described(client, run):
-            runs.log_run_inputs(client, run, everything, what)
-        with store_errors(), mlflow.start_run(run_id=run.info.run_id):
-            runs.set_tags(client, run, {runs.PROCESS: runs.this_process()})
-            log_training(client, run.info.run_id)
-            if evaluated:
-                log_evaluation(client, run.info.run_id)
-                log_pages(client, run.info.run_id, everything)
-            runs.set_tags(client, run, names | {runs.STATE: "complete" if evaluated else "trained"})
-            done = [run]
-    elif evaluated:
-        pages.write_pages(everything, client, done[0])
-    if evaluated:
-        with store_errors():
-            client.set_tag(done[0].info.run_id, runs.RECIPE_HASH, revisions.recipe_hash(Path("dvc.lock").read_text()))
-    runs.delete_runs(client, begun + runs.runs_of_result(client, experiment, names)[0][1:])
-    runs.terminate_orphaned_runs(client, experiment)
-    return said.format(name=done[0].info.run_name)
+def track(config: Params, is_evaluated: bool) -> str:
+    """Log the result, and return what was done. Raises StoreError."""
+    from pipeline.report import card, page
+    from pipeline.tracking import results
+
+    write, summary = None, ""
+    if is_evaluated:
+        write, summary = partial(write_reports, config), card.metrics_table(page.read_report("metrics"))
+    version = last_track.store_version()
+    outcome = results.track_result(config, write, summary)
+    if outcome.is_new:
+        message = f"run {outcome.run_name} in experiment {config.track.experiment}"
+        # Once more, now without anything to log, so that the reports are up to date with this version of the store.
+        version = last_track.store_version()
+        outcome = results.track_result(config, write, summary)
+    else:
+        message = f"this result has its run already: {outcome.run_name}"
+    if is_evaluated and outcome.is_settled:
+        last_track.record(outcome.run_name, version, [PAGE, CARD])
+    return message
 
 
-def log_training(client: MlflowClient, run_id: str) -> None:
-    """What training made: epochs that the run has not yet, validation figures, reports, what it has learned from."""
-    had = {metric.step for metric in client.get_metric_history(run_id, "val_log_loss")}
-    with (REPORTS / "history.csv").open(newline="") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    runs.log_history(client, run_id, [row for row in rows if int(row["epoch"]) not in had])
-    trained, baseline = (json.loads((REPORTS / f"{name}.json").read_text()) for name in ("train", "baseline"))
-    measured = named("validation", trained["validation"]) | named("baseline_validation", baseline["validation"])
-    if "network_validation" in trained:
-        measured |= named("network_validation", trained["network_validation"])
-    mlflow.log_metrics(measured | {name: trained[name] for name in ("parameters", "best_epoch")})
-    for name in TRAINED:
-        mlflow.log_artifact(str(REPORTS / name))
-    for name in DRAWN:
-        mlflow.log_artifact(str(REPORTS / name), "plots")
-    with tempfile.TemporaryDirectory() as folder:
-        table = Path(folder, runs.TRAINING_FINGERPRINTS)
-        # Nearly always both have learned from the same posts.
-        learned = dict.fromkeys(row for path in LEARNED for row in tables.read_rows(path, tables.FINGERPRINT_SCHEMA))
-        tables.write_table(
-            table, tables.FINGERPRINT_SCHEMA, ({"id": id, "fingerprint": fingerprint} for id, fingerprint in learned)
-        )
-        mlflow.log_artifact(str(table), runs.FOLDER)
+def write_reports(config: Params, client: MlflowClient | None = None, run: Run | None = None) -> list[Path]:
+    """Write the report page and the model card; without a run, if MLflow is not available, from git and the reports.
 
+    Raises StoreError.
+    """
+    from pipeline.registry import champion, versions
+    from pipeline.report import card, page
+    from pipeline.tracking import provenance, runs, show
 
-def log_evaluation(client: MlflowClient, run_id: str) -> None:
-    """What evaluation made: the test posts, figures on them, each model's reports; and the model itself."""
-
-    runs.log_inputs(client, run_id, provenance.dataset_inputs({"test": "test"}))
-    figures = json.loads((REPORTS / "metrics.json").read_text())
-    measured = named("test", figures["classifier"]) | named("baseline_test", figures["baseline"])
-    if "network" in figures:
-        measured |= named("network_test", figures["network"])
-    mlflow.log_metrics(measured | {"test_posts": figures["posts"], "mcnemar_p": figures["mcnemar"]["p"]})
-    mlflow.log_artifact(str(REPORTS / "metrics.json"))
-    mlflow.log_artifacts(str(REPORTS / "evaluation"))
-    mlflow.log_artifact("dvc.lock", runs.FOLDER)
-    from pipeline.tracking import model_logging  # takes a second to import
-
-    model_logging.log_model(client, run_id, MODELS)
-
-
-def log_pages(client: MlflowClient, run_id: str, everything: params.Params) -> None:
-    """The page of the result, its model card, and a table of its figures at the top of what MLflow shows of the run."""
-    run = client.get_run(run_id)
-    pages.write_pages(everything, client, run)
-    for path in (pages.PAGE, pages.CARD):
-        mlflow.log_artifact(str(path))
-    page = f" Its page is among its artifacts: `{pages.PAGE.name}`."
-    # A track that broke off may have come this far; and a person may have written another note, or none.
-    about = run.data.tags.get("mlflow.note.content", "").partition(page)[0]
-    figures = json.loads((REPORTS / "metrics.json").read_text())
-    text = f"{about}{page}\n\n{card.headline(figures)}"
-    client.set_tag(run_id, "mlflow.note.content", text)
-
-
-def named(prefix: str, figures: dict[str, float]) -> dict[str, float]:
-    """`{"accuracy": 0.9}` as `{"test_accuracy": 0.9}`."""
-    return {f"{prefix}_{name}": value for name, value in figures.items()}
+    split, metrics = page.read_report("split"), page.read_report("metrics")
+    parameters = list(runs.flatten(config.model_dump(exclude={"registry"})))
+    other = None
+    if client and run:
+        name, date, tags = str(run.info.run_name), run.info.start_time / 1000, run.data.tags
+        facts = [("run", f"{name} ({run.info.run_id})"), *show.describe_provenance(client, run)]
+        other, standing = champion.compare_with_champion(client, config.registry.model, run)
+    else:
+        name, date, tags = "no run", METRICS.stat().st_mtime, provenance.git_tags()
+        corpus = split["corpus"]
+        facts = [("commit", show.describe_commit(tags)), ("corpus", f"{corpus['source']}, digest {corpus['digest']}")]
+        standing = "MLflow is not available, so the champion is unknown."
+    facts.append(("licence", split["corpus"]["licence"]))
+    day = f"{datetime.fromtimestamp(date, UTC):%Y-%m-%d}"
+    page.write_page(PAGE, name, day, facts, parameters, page.Champion(**other) if other else None, standing)
+    commit = versions.commit_tags(tags)
+    text = card.render_card(config.registry.model, dict(parameters), commit, split, metrics)
+    CARD.write_text(text, encoding="utf-8")
+    return [PAGE, CARD]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What a person sees in a browser: the page of a result, and MLflow's pages of it."""
+"""The report page and MLflow's pages of a result, in a browser."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -13,31 +14,37 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
 from pipeline.report import page as report
-from pipeline.report.card import NAMES
+from pipeline.report.summary import MODEL_NAMES
 from tests.browser import DESKTOP, PHONE, Visit, chromium, installed
 from tests.repository import ROOT, run, runs, store
 from tests.servers import free_port, is_healthy, wait_until, without_mlflow
 
-pytestmark = pytest.mark.skipif(not installed(), reason="Chromium is not installed")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not installed(), reason="Chromium is not installed")]
 
 MODEL = "text-classification"
 
 
-def is_mistake(post: dict[str, Any]) -> bool:
-    return post["y_true"] != post["y_pred"]
+def is_error(example: dict[str, Any]) -> bool:
+    return example["y_true"] != example["y_pred"]
 
 
+# The kinds of examples that the report page can show
 KINDS: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "mistakes": is_mistake,
-    "only the network is right, not the baseline": lambda post: post["network"] == "right" != post["baseline"],
-    "only the baseline is right, not the network": lambda post: post["baseline"] == "right" != post["network"],
-    "some that it gets right": lambda post: not is_mistake(post),
+    "errors": is_error,
+    "only the network is correct, not the baseline": lambda each: (
+        each["network_correct"] and not each["baseline_correct"]
+    ),
+    "only the baseline is correct, not the network": lambda each: (
+        each["baseline_correct"] and not each["network_correct"]
+    ),
+    "some correct predictions": lambda each: not is_error(each),
 }
 HOSTILE = '</div><script>window.hacked = 1</script><img src="x" onerror="window.hacked = 2">'
 
@@ -153,9 +160,15 @@ def in_javascript(number: float) -> str:
     return f"{number:.15g}"
 
 
+# The report page
+
+
+SCREENS = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")])
-def test_the_page_of_a_result_needs_no_other_file_and_fits_the_screen(
+@pytest.mark.parametrize("screen", SCREENS)
+def test_page_loads_no_other_file_and_fits_the_screen(
     first_result: Path,
     visit: Callable[..., Visit],
     keep: Callable[..., None],
@@ -171,90 +184,146 @@ def test_the_page_of_a_result_needs_no_other_file_and_fits_the_screen(
     assert visited.asked == [path.as_uri()]
     assert visited.complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") == screen[0]
-    for section in ("#fails", "#sure", "#learned"):
-        pictures = page.locator(f"{section} figure svg").all()
-        assert pictures
-        for picture in pictures:
-            box = picture.bounding_box()
+    for section in ("#calibration", "#per-class", "#slices", "#training"):
+        charts = page.locator(f"{section} figure svg").all()
+        assert charts
+        for chart in charts:
+            box = chart.bounding_box()
             assert box
             assert box["width"] > 300
             assert box["height"] > 100
-    text, ground = colour(page.locator("body"), "color"), colour(page.locator("body"), "backgroundColor")
-    words = colour(page.locator("#sure svg text").first, "fill")
-    bright = {"light": [ground], "dark": [text, words]}[scheme]
-    dark = {"light": [text, words], "dark": [ground]}[scheme]
+    text, background = colour(page.locator("body"), "color"), colour(page.locator("body"), "backgroundColor")
+    chart_text = colour(page.locator("#calibration svg text").first, "fill")
+    bright = {"light": [background], "dark": [text, chart_text]}[scheme]
+    dark = {"light": [text, chart_text], "dark": [background]}[scheme]
     assert min(map(brightness, bright)) > 200
     assert max(map(brightness, dark)) < 50
 
 
-def test_the_page_shows_the_figures_of_the_result(first_result: Path, visit: Callable[..., Visit]) -> None:
-    page, figures = visit(first_result / "reports/report.html").page, read(first_result, "metrics")
+@pytest.mark.parametrize("screen", SCREENS)
+def test_verdict_and_errors_are_seen_early(
+    first_result: Path, visit: Callable[..., Visit], screen: tuple[int, int]
+) -> None:
+    page = visit(first_result / "reports/report.html", screen).page
 
-    for model, name in NAMES.items():
-        cells = page.locator("#good tbody tr").filter(has_text=name).get_by_role("cell").all_inner_texts()
-        shown = [cell.split()[0] for cell in cells if cell[:1].isdigit()]
-        assert shown == [f"{figures[model][each]:.4f}" for each in ("accuracy", "macro_f1", "log_loss", "ece")]
-    expect(page.get_by_text(f"judged on {figures['posts']} test posts")).to_be_visible()
+    expect(page.locator(".verdict")).to_be_in_viewport()
+    errors, calibration = (page.locator(f"#{section}").bounding_box() for section in ("errors", "calibration"))
+    assert errors
+    assert calibration
+    assert errors["y"] < 1.5 * screen[1]
+    # Long lists of errors open as one asks for more: what follows is not far below.
+    assert calibration["y"] < 8 * screen[1]
 
 
-@pytest.mark.parametrize("screen", [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")])
-def test_the_posts_shown_are_those_chosen_by_kind_and_labels(
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("section", ["summary", "per-class", "training"])
+def test_table_or_chart_that_scrolls_has_a_shadow_at_the_edge_where_there_is_more(
+    first_result: Path, visit: Callable[..., Visit], keep: Callable[..., None], section: str, scheme: str
+) -> None:
+    page = visit(first_result / "reports/report.html", PHONE, scheme).page
+    scroller = page.locator(f"#{section} .scroll").first
+    assert scroller.evaluate("element => element.scrollWidth > element.clientWidth + 20")
+    # The colour that the edge has without a shadow
+    scroller.evaluate("element => { element.style.color = 'var(--cover)' }")
+    cover = brightness(colour(scroller, "color"))
+    scroller.evaluate("element => { element.style.color = '' }")
+
+    def has_shadow(column: int) -> bool:
+        """Whether most pixels of this column differ from the colour without a shadow."""
+        image = matplotlib.image.imread(io.BytesIO(scroller.screenshot()), format="png")
+        pixels = 255 * image[:, column, :3].mean(axis=1)
+        return bool((abs(pixels - cover) > 15).mean() > 0.5)
+
+    at_start = has_shadow(1), has_shadow(-2)
+    scroller.evaluate("element => element.scrollBy(10000, 0)")
+    at_end = has_shadow(1), has_shadow(-2)
+    keep(page, f"scrolled-{section}-{scheme}")
+
+    assert (at_start, at_end) == ((False, True), (True, False))
+
+
+def test_page_shows_the_metrics_of_the_result(first_result: Path, visit: Callable[..., Visit]) -> None:
+    page, metrics = visit(first_result / "reports/report.html").page, read(first_result, "metrics")
+
+    for model, name in MODEL_NAMES.items():
+        row = page.locator("#summary tbody tr").filter(has=page.get_by_role("rowheader", name=name, exact=True))
+        shown = [cell.split()[0] for cell in row.get_by_role("cell").all_inner_texts()]
+        assert shown == [f"{metrics[model][metric]:.4f}" for metric in ("accuracy", "macro_f1", "log_loss", "ece")]
+    expect(page.get_by_text(f"{metrics['examples']} held-out test examples")).to_be_visible()
+
+
+def show_all(page: Page | FrameLocator) -> None:
+    """Click the button that shows more examples until all are shown."""
+    more = page.locator("#more")
+    while more.is_visible():
+        more.click()
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_examples_are_filtered_by_kind_and_labels(
     first_result: Path, visit: Callable[..., Visit], keep: Callable[..., None], screen: tuple[int, int]
 ) -> None:
-    page, posts = visit(first_result / "reports/report.html", screen).page, read(first_result, "posts")["posts"]
-    labels = [row["label"] for row in read(first_result, "metrics")["labels"]]
-    seen: set[int] = set()
+    page = visit(first_result / "reports/report.html", screen).page
+    examples = read(first_result, "explanations")["examples"]
+    labels = [row["label"] for row in read(first_result, "metrics")["per_class"]]
+    counts: set[int] = set()
 
     def assert_shown(kind: str, y_true: str = "", y_pred: str = "") -> None:
         expected = [
-            post["id"]
-            for post in posts
-            if KINDS[kind](post) and y_true in ("", post["y_true"]) and y_pred in ("", post["y_pred"])
+            example["id"]
+            for example in examples
+            if KINDS[kind](example) and y_true in ("", example["y_true"]) and y_pred in ("", example["y_pred"])
         ]
-        assert page.locator("#posts tbody tr:visible .id").all_inner_texts() == expected
-        count = "1 post" if len(expected) == 1 else f"{len(expected)} posts"
+        shown = page.locator("#examples tbody tr:visible .id")
+        assert shown.all_inner_texts() == expected[:10]
+        show_all(page)
+        assert shown.all_inner_texts() == expected
+        count = "1 example" if len(expected) == 1 else f"{len(expected)} examples"
         assert page.get_by_role("status").inner_text() == count
-        seen.add(len(expected))
+        counts.add(len(expected))
 
-    assert_shown("mistakes")
-    wrong = next(filter(is_mistake, posts))
-    alone = [("", label) for label in labels] + [(label, "") for label in labels]
-    for y_true, y_pred in [*alone, (wrong["y_true"], wrong["y_pred"]), (labels[0], labels[0]), ("", "")]:
-        choice(page, "y_true").select_option(y_true)
-        choice(page, "y_pred").select_option(y_pred)
-        assert_shown("mistakes", y_true, y_pred)
+    assert_shown("errors")
+    error = next(filter(is_error, examples))
+    single = [("", label) for label in labels] + [(label, "") for label in labels]
+    for y_true, y_pred in [*single, (error["y_true"], error["y_pred"]), (labels[0], labels[0]), ("", "")]:
+        choice(page, "true label").select_option(y_true)
+        choice(page, "predicted label").select_option(y_pred)
+        assert_shown("errors", y_true, y_pred)
     for kind in KINDS:
-        choice(page, "posts").select_option(kind)
+        choice(page, "examples").select_option(kind)
         assert_shown(kind)
-    assert len(seen) > 2
-    page.get_by_role("link", name="Its mistakes").click()
-    choice(page, "y_true").select_option(labels[0])
+    assert len(counts) > 2
+    page.get_by_role("link", name="Errors", exact=True).click()
+    expect(page.get_by_role("heading", name="Errors", exact=True)).to_be_in_viewport()
+    choice(page, "true label").select_option(labels[0])
     assert_shown(kind, labels[0])
-    expect(page.get_by_role("heading", name="Its mistakes")).to_be_in_viewport()
     keep(page, f"filtered-{screen[0]}")
 
 
-def test_the_words_that_moved_an_answer_are_marked(first_result: Path, visit: Callable[..., Visit]) -> None:
+def test_words_with_attributions_are_marked(first_result: Path, visit: Callable[..., Visit]) -> None:
     page = visit(first_result / "reports/report.html").page
-    post = next(
-        post
-        for post in read(first_result, "posts")["posts"]
-        if {share > 0 for *_, share in post["words"]} == {True, False}
+    example = next(
+        example
+        for example in read(first_result, "explanations")["examples"]
+        if {value > 0 for *_, value in example["attributions"]} == {True, False}
     )
 
-    choice(page, "posts").select_option("mistakes" if is_mistake(post) else "some that it gets right")
+    choice(page, "examples").select_option("errors" if is_error(example) else "some correct predictions")
+    show_all(page)
 
-    marks = page.locator("#posts tbody tr").filter(has_text=post["id"]).locator("mark")
-    moved = [(post["text"][begin:end], share) for begin, end, share in post["words"] if end <= report.TEXT]
-    assert marks.all_text_contents() == [word for word, _ in moved]
-    for mark, (_, share) in zip(marks.all(), moved, strict=True):
+    marks = page.locator("#examples tbody tr").filter(has_text=example["id"]).locator("mark")
+    words = [
+        (example["text"][start:end], value) for start, end, value in example["attributions"] if end <= report.MAX_TEXT
+    ]
+    assert marks.all_text_contents() == [word for word, _ in words]
+    for mark, (_, value) in zip(marks.all(), words, strict=True):
         expect(mark).to_be_visible()
         red, green, _, opacity = colour(mark, "backgroundColor")
-        assert (green > red) == (share > 0)
+        assert (green > red) == (value > 0)
         assert opacity > 0.1
 
 
-def test_a_post_that_is_a_program_is_shown_and_not_run(
+def test_text_that_is_a_program_is_shown_and_not_run(
     first_result: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -263,26 +332,33 @@ def test_a_post_that_is_a_program_is_shown_and_not_run(
 ) -> None:
     shutil.copytree(first_result / "reports", tmp_path / "reports")
     monkeypatch.chdir(tmp_path)
-    posts = read(tmp_path, "posts")
-    changed = next(post for post in posts["posts"] if is_mistake(post))
-    changed |= {"text": HOSTILE, "words": [[6, 13, 1.0], [14, 20, -0.5]], "id": HOSTILE}
-    posts["alike"][0]["one"]["text"] = HOSTILE
-    Path("reports/explanations.json").write_text(json.dumps(posts))
+    explanations = read(tmp_path, "explanations")
+    changed = explanations["examples"][0]
+    changed |= {"text": HOSTILE, "attributions": [[6, 13, 1.0], [14, 20, -0.5]], "id": HOSTILE}
+    explanations["similar_pairs"][0]["first"]["text"] = HOSTILE
+    Path("reports/explanations.json").write_text(json.dumps(explanations))
 
-    report.write_page(Path("page.html"), [("from", HOSTILE)], [(HOSTILE, HOSTILE)], None, HOSTILE)
+    report.write_page(Path("page.html"), HOSTILE, HOSTILE, [("from", HOSTILE)], [(HOSTILE, HOSTILE)], None, HOSTILE)
 
     visited = visit(tmp_path / "page.html")
     page = visited.page
-    page.locator("#mistakes").scroll_into_view_if_needed()
+    page.locator("#errors").scroll_into_view_if_needed()
     keep(page, "hostile")
     assert page.evaluate("window.hacked === undefined")
     assert page.locator("script").count() == 1
     assert visited.asked == [(tmp_path / "page.html").as_uri()]
     assert visited.complaints == []
+    choice(page, "examples").select_option("errors" if is_error(changed) else "some correct predictions")
+    show_all(page)
     page.get_by_text("All parameters").click()
-    for place in ("#good > p", "#mistakes .text div", "#mistakes .id", "#alike .text div", "dd", "dt code", "dd code"):
+    page.get_by_text("Similar test examples").click()
+    of_examples = ("#examples .text div", "#examples .id", "#similar .text div")
+    for place in ("h1", "#summary > p", *of_examples, "dd", "dt code", "dd code"):
         expect(page.locator(place).filter(has_text=HOSTILE).first).to_be_visible()
     assert page.locator("mark.against").filter(has_text="window").count() == 1
+
+
+# MLflow's pages
 
 
 def test_mlflow_lists_the_run_and_shows_its_figures(
@@ -359,14 +435,15 @@ def test_mlflow_shows_the_page_of_the_result_whose_choices_work_there(
     headline = re.findall("<h1>(.+?)</h1>", (repository / "reports/report.html").read_text())
     expect(shown.get_by_role("heading", level=1)).to_have_text(headline)
     keep(page, "mlflow-report")
-    shown.get_by_role("link", name="Its mistakes").click()
-    expect(shown.get_by_role("heading", name="Its mistakes")).to_be_in_viewport()
-    posts, kind = read(repository, "posts")["posts"], "some that it gets right"
-    count = sum(map(KINDS[kind], posts))
-    assert count != sum(map(is_mistake, posts))
-    choice(shown, "posts").select_option(kind)
-    expect(shown.get_by_role("status")).to_have_text(f"{count} posts")
-    expect(shown.locator("#posts tbody tr").filter(visible=True)).to_have_count(count)
+    shown.get_by_role("link", name="Errors", exact=True).click()
+    expect(shown.get_by_role("heading", name="Errors", exact=True)).to_be_in_viewport()
+    examples, kind = read(repository, "explanations")["examples"], "some correct predictions"
+    count = sum(map(KINDS[kind], examples))
+    assert count != sum(map(is_error, examples))
+    choice(shown, "examples").select_option(kind)
+    expect(shown.get_by_role("status")).to_have_text(f"{count} examples")
+    show_all(shown)
+    expect(shown.locator("#examples tbody tr").filter(visible=True)).to_have_count(count)
     keep(page, "mlflow-report-filtered")
 
 

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.params import Params
+from tests.imports import imports_of
 
 ROOT = Path(__file__).parent.parent
 STAGES: dict[str, dict] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -21,11 +22,10 @@ TRACKING = ROOT / "pipeline/tracking"
 
 def imported(file: Path) -> Iterator[Path]:
     """The project's files that a file imports, wherever in it; a package's `__init__.py` runs before its modules."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        names: list[str] = []
+    for node in imports_of(file):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{file} imports by a relative name, which this test does not follow"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
@@ -150,7 +150,7 @@ def test_stage_files_are_numbered_in_the_order_of_dvc_yaml() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_depends_on_the_params_that_it_reads(stage: str) -> None:
-    assert sections_read(script(stage)) == set(STAGES[stage].get("params", []))
+    assert sections_read(script(stage)) == {name.partition(".")[0] for name in STAGES[stage].get("params", [])}
 
 
 def test_git_ignores_what_dvc_caches_and_takes_what_it_does_not(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_the_shipped_file_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "new", "said"),
+    ("pattern", "new", "output"),
     [
         ("track:", "trak:", "trak is not a parameter; allowed here are fetch, split, vectorize, "),
         ("units:.*", "unit: 64", "train.unit is not a parameter; allowed here are seed, "),
@@ -52,7 +52,7 @@ def test_the_shipped_file_is_valid() -> None:
             "train.temperature_scaling is 1.5, but should be a valid boolean",
         ),
         ("temperature_scaling:.*", "", "train.temperature_scaling is missing"),
-        ("weight_averaging:.*", "weight_averaging: 1.0", "train.ema_momentum is 1.0, but should be less than 1"),
+        ("ema_momentum:.*", "ema_momentum: 1.0", "train.ema_momentum is 1.0, but should be less than 1"),
         ("clip_norm:.*", "clip_norm: 0", "train.clip_norm is 0, but should be greater than 0"),
         ("patience:.*", "patience: 0", "train.patience is 0, but should be greater than or equal to 1"),
         ("digest:.*", "digest: abc", "fetch.digest is 'abc', but should match pattern '^[0-9a-f]{64}$'"),
@@ -62,30 +62,46 @@ def test_the_shipped_file_is_valid() -> None:
         ("model:.*", "model: a@champion", r"registry.model is 'a@champion', but should match pattern "),
         ("model:.*", "model: ''", "registry.model is '', but should match pattern "),
         ("model:.*", f"model: {'a' * 201}", f"registry.model is '{'a' * 201}', but should have at most 200 characters"),
-        (" level:.*", " level: 0", "registry.significance_level is 0, but should be greater than 0"),
-        (" level:.*", " level: 1.0", "registry.significance_level is 1.0, but should be less than 1"),
+        (
+            " significance_level:.*",
+            " significance_level: 0",
+            "registry.significance_level is 0, but should be greater than 0",
+        ),
+        (
+            " significance_level:.*",
+            " significance_level: 1.0",
+            "registry.significance_level is 1.0, but should be less than 1",
+        ),
         (" margin:.*", " margin: -0.01", "registry.margin is -0.01, but should be greater than or equal to 0"),
         (" margin:.*", " margin: 1.0", "registry.margin is 1.0, but should be less than 1"),
         ("class_margin:.*", "class_margin: 2", "registry.class_margin is 2, but should be less than or equal to 1"),
-        ("latency:.*", "latency: 0", "registry.max_latency_ms is 0, but should be greater than 0"),
-        ("latency:.*", "latency: 50 ms", "registry.max_latency_ms is '50 ms', but should be a valid number"),
-        (" size:.*", " size: .inf", "registry.max_size_mb is inf, but should be a finite number"),
+        ("max_latency_ms:.*", "max_latency_ms: 0", "registry.max_latency_ms is 0, but should be greater than 0"),
+        (
+            "max_latency_ms:.*",
+            "max_latency_ms: 50 ms",
+            "registry.max_latency_ms is '50 ms', but should be a valid number",
+        ),
+        (" max_size_mb:.*", " max_size_mb: .inf", "registry.max_size_mb is inf, but should be a finite number"),
         ("tolerance:.*", "tolerance:", "registry.tolerance is None, but should be a valid number"),
-        ("tolerance:.*", "tolerances: 0.1", "registry.tolerances is not a parameter; allowed here are model, level, "),
+        (
+            "tolerance:.*",
+            "tolerances: 0.1",
+            "registry.tolerances is not a parameter; allowed here are model, significance_level, ",
+        ),
         ("registry:\n(  .*\n)*", "", "registry is missing"),
-        (r"(?m)^  min_posts:.*", "", "baseline.min_df is missing"),
+        (r"(?m)^  min_df:.*", "", "baseline.min_df is missing"),
         ("split:\n(  .*\n)*", "", "split is missing"),
         ("track:\n(  .*\n)*", "track: 5\n", "track should be a section of keys and values, not 5"),
         (r"(.*\n)+", "", "the file should be a section of keys and values, not None"),
         (r"(.*\n)+", "- fetch", "the file should be a section of keys and values, not ['fetch']"),
     ],
 )
-def test_a_mistake_is_said_in_one_sentence(tmp_path: Path, pattern: str, new: str, said: str) -> None:
+def test_a_mistake_is_a_one_line_error(tmp_path: Path, pattern: str, new: str, output: str) -> None:
     with pytest.raises(UserError) as stop:
         load(tmp_path / "params.yaml", pattern, new)
 
     message = str(stop.value)
-    assert message.startswith(f"{tmp_path / 'params.yaml'}: {said}")
+    assert message.startswith(f"{tmp_path / 'params.yaml'}: {output}")
     assert "\n" not in message
 
 
@@ -96,8 +112,8 @@ def test_the_kind_of_a_gru_is_no_kind_of_another_cell(tmp_path: Path, cell: str)
     with pytest.raises(UserError) as stop:
         load(tmp_path / "params.yaml", "cell:.*\n  reset_after:.*", both)
 
-    said = f"train: reset_after: false is for a GRU, but cell is {cell}; set reset_after to true"
-    assert str(stop.value) == f"{tmp_path / 'params.yaml'}: {said}"
+    output = f"train: reset_after: false is for a GRU, but cell is {cell}; set reset_after to true"
+    assert str(stop.value) == f"{tmp_path / 'params.yaml'}: {output}"
 
 
 def test_a_gru_may_be_of_either_kind(tmp_path: Path) -> None:
@@ -110,23 +126,23 @@ def test_what_may_be_left_undone_may_be_null(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("new", "said"),
+    ("new", "output"),
     [
         ("  units: [64", f"line {LINE_OF_UNITS + 1}: expected ',' or ']'"),
         ("  units: 64\n  units: 32", f'line {LINE_OF_UNITS + 1}: found duplicate key "units" with value "32"'),
         ("\tunits: 64", f"line {LINE_OF_UNITS}: found character '\\t' that cannot start any token"),
     ],
 )
-def test_broken_yaml_is_named_with_its_line(tmp_path: Path, new: str, said: str) -> None:
+def test_broken_yaml_is_named_with_its_line(tmp_path: Path, new: str, output: str) -> None:
     with pytest.raises(UserError) as stop:
         load(tmp_path / "params.yaml", "  units:.*", new)
 
     message = str(stop.value)
-    assert message.startswith(f"{tmp_path / 'params.yaml'} is not valid YAML, {said}")
+    assert message.startswith(f"{tmp_path / 'params.yaml'} is not valid YAML, {output}")
     assert "\n" not in message
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(UserError, match="is not valid YAML"):

@@ -235,7 +235,7 @@ def test_experiments_are_compared_with_their_seconds_and_gradients(repository: P
         json.loads(file_of_experiment(repository, "reports/train.json", name)) for name in ("simple", "other-seed")
     )
 
-    output = run(repository, "python", "-m", "pipeline.tracking.experiments", "simple", "other-seed")
+    output = run(repository, "python", "-m", "pipeline.experiments", "simple", "other-seed")
 
     for name, report in zip(["simple", "other-seed"], [simple, other], strict=True):
         (row,) = [line for line in output.splitlines() if line.split()[:1] == [name]]
@@ -255,7 +255,7 @@ def test_experiments_are_compared_with_their_seconds_and_gradients(repository: P
     assert run(repository, "git", "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("module", ["report.summary", "tracking.experiments"])
+@pytest.mark.parametrize("module", ["report.summary", "experiments"])
 def test_unknown_experiment_is_a_one_line_error(repository: Path, module: str) -> None:
     output = run(repository, "python", "-m", f"pipeline.{module}", "nobody", code=1)
 

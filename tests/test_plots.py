@@ -1,4 +1,4 @@
-"""The plots of dvc.yaml: DVC fills each template with the rows of one revision or two, and a chart says what it is."""
+"""The plots of dvc.yaml: DVC fills each template with the rows of one revision or two, and each chart has titles."""
 
 import json
 import subprocess
@@ -18,48 +18,54 @@ PLOTS: dict[str, dict] = {
 }
 
 
-def values(spec: Any, key: str) -> Iterator[Any]:
-    """What stands under a key, wherever in a chart."""
-    if isinstance(spec, dict):
-        if key in spec:
-            yield spec[key]
-        for part in spec.values():
+def values(chart: Any, key: str) -> Iterator[Any]:
+    """All values of a key, at any depth of a chart."""
+    if isinstance(chart, dict):
+        if key in chart:
+            yield chart[key]
+        for part in chart.values():
             yield from values(part, key)
-    elif isinstance(spec, list):
-        for part in spec:
+    elif isinstance(chart, list):
+        for part in chart:
             yield from values(part, key)
 
 
-def names(spec: Any, key: str) -> set[str]:
-    return {name for value in values(spec, key) for name in ([value] if isinstance(value, str) else value)}
+def names(chart: Any, key: str) -> set[str]:
+    return {name for value in values(chart, key) for name in ([value] if isinstance(value, str) else value)}
 
 
-def charts(repository: Path, *command: str) -> dict[str, dict]:
-    """Each plot's chart with its rows, as `dvc plots` fills it; none may fail."""
-    asked = ["dvc", "plots", *command, "--json"]
-    said = subprocess.run(asked, cwd=repository, env=environment(), stdout=subprocess.PIPE, check=True).stdout
-    answer = json.loads(said)
-    assert answer.get("errors", []) == []
-    assert all(len(filled) == 1 for filled in answer["data"].values())
-    return {name: filled[0]["content"] for name, filled in answer["data"].items()}
+def render(repository: Path, *arguments: str) -> dict[str, dict]:
+    """The charts that `dvc plots` makes, with their rows; asserts that none fails."""
+    command = ["dvc", "plots", *arguments, "--json"]
+    output = subprocess.run(command, cwd=repository, env=environment(), stdout=subprocess.PIPE, check=True).stdout
+    result = json.loads(output)
+    assert result.get("errors", []) == []
+    assert all(len(filled) == 1 for filled in result["data"].values())
+    return {name: filled[0]["content"] for name, filled in result["data"].items()}
 
 
 @pytest.fixture(scope="module")
 def shown(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    return charts(first_result, "show", "--out", str(tmp_path_factory.mktemp("plots")))
+    return render(first_result, "show", "--out", str(tmp_path_factory.mktemp("plots")))
 
 
 @pytest.fixture(scope="module")
 def compared(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    return charts(first_result, "diff", "HEAD", "workspace", "--out", str(tmp_path_factory.mktemp("plots")))
+    return render(first_result, "diff", "HEAD", "workspace", "--out", str(tmp_path_factory.mktemp("plots")))
 
 
+def without_rows(chart: dict) -> dict:
+    return {key: part for key, part in chart.items() if key != "data"}
+
+
+@pytest.mark.slow
 def test_every_plot_is_shown(shown: dict[str, dict]) -> None:
     assert list(shown) == list(PLOTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLOTS)
-def test_a_chart_has_rows_a_title_and_a_title_at_each_axis(shown: dict[str, dict], name: str) -> None:
+def test_chart_has_rows_a_title_and_titles_of_its_axes(shown: dict[str, dict], name: str) -> None:
     chart = shown[name]
     title = chart["title"] if isinstance(chart["title"], str) else chart["title"]["text"]
 
@@ -70,27 +76,27 @@ def test_a_chart_has_rows_a_title_and_a_title_at_each_axis(shown: dict[str, dict
     assert "<DVC_METRIC" not in json.dumps(chart)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLOTS)
-def test_a_chart_draws_columns_that_its_rows_have(shown: dict[str, dict], name: str) -> None:
-    rows = shown[name]["data"]["values"]
-    rest = {key: part for key, part in shown[name].items() if key != "data"}
+def test_chart_draws_columns_of_its_rows(shown: dict[str, dict], name: str) -> None:
+    rows, chart = shown[name]["data"]["values"], without_rows(shown[name])
 
-    drawn, folded, made = (names(rest, key) for key in ("field", "fold", "as"))
+    drawn, folded, derived = (names(chart, key) for key in ("field", "fold", "as"))
 
     assert drawn
-    assert (drawn | folded) - made <= set(rows[0])
+    assert (drawn | folded) - derived <= set(rows[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLOTS)
-def test_a_comparison_tells_two_revisions_apart(compared: dict[str, dict], name: str) -> None:
-    rows = compared[name]["data"]["values"]
-    rest = {key: part for key, part in compared[name].items() if key != "data"}
+def test_comparison_tells_two_revisions_apart(compared: dict[str, dict], name: str) -> None:
+    rows, chart = compared[name]["data"]["values"], without_rows(compared[name])
 
     assert {row["rev"] for row in rows} == {"HEAD", "workspace"}
-    assert "rev" in names(rest, "field")
+    assert "rev" in names(chart, "field")
 
 
-def test_every_template_is_used_and_every_template_used_is_there() -> None:
+def test_templates_are_those_that_are_used() -> None:
     used = {plot["template"] for plot in PLOTS.values()}
 
     assert {path.stem for path in (ROOT / ".dvc/plots").iterdir()} == used - {each.DEFAULT_NAME for each in TEMPLATES}

@@ -60,22 +60,21 @@ def test_accuracy_after_one_epoch(result: Path) -> None:
 
 
 def test_onnx_and_keras_agree_on_every_fourth_test_post(result: Path) -> None:
-
     classifier = Classifier(result / "models")
     texts = tables.read_column(result / "data/split/test.parquet", "text")[::4]
     network = attribution.load_network(result / "models")
-    known = ngram_features.load((result / "models/ngram_features.safetensors").read_bytes())
-    posts = batches.from_encoded(encode_texts(classifier.tokenizer, texts), np.arange(len(texts)))
-    posts = replace(posts, evidence=ngram_features.transform(known, posts))
+    examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), np.arange(len(texts)))
+    features = ngram_features.transform(classifier.ngram_features, examples)
+    examples = replace(examples, ngram_features=features)
 
     expected = np.empty((len(texts), len(classifier.labels)), np.float32)
-    for inputs, rows in batches.iterate_batches(posts, 256, classifier.width):
+    for inputs, rows in batches.iterate_batches(examples, 256, classifier.sequence_length):
         expected[rows] = network.predict_on_batch(inputs)
-    given = classifier.network(texts)
+    y_proba = classifier.predict_network_proba(texts)
 
-    # Post by number alone: no post is shown.
-    assert np.abs(given - expected).max() <= 1e-5
-    assert np.flatnonzero(given.argmax(axis=1) != expected.argmax(axis=1)).tolist() == []
+    # Only row numbers are shown, no post.
+    assert np.abs(y_proba - expected).max() <= 1e-5
+    assert np.flatnonzero(y_proba.argmax(axis=1) != expected.argmax(axis=1)).tolist() == []
 
 
 def test_report_page_is_small_and_shows_the_values_of_the_metrics(
@@ -83,22 +82,30 @@ def test_report_page_is_small_and_shows_the_values_of_the_metrics(
 ) -> None:
     monkeypatch.chdir(result)
 
-    page.write_page(Path("reports/report.html"), [("run", "a run")], [("train.seed", "1")], None, "No champion.")
+    page.write_page(
+        Path("reports/report.html"),
+        "a run",
+        "2026-01-01",
+        [("run", "a run")],
+        [("train.seed", "1")],
+        None,
+        "No champion.",
+    )
 
     written = Path("reports/report.html").read_text(encoding="utf-8")
-    figures = json.loads(Path("reports/metrics.json").read_text())
-    found = re.findall(r'<data value="([^"]*)" data-figure="([^"]*)"', written)
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    found = re.findall(r'<data value="([^"]*)" data-metric="([^"]*)"', written)
     assert len(found) > 40
-    for value, name in found:
-        figure = figures
-        for part in name.split("."):
-            figure = figure[int(part)] if isinstance(figure, list) else figure[part]
-        assert float(value) == figure, name
+    for value, key in found:
+        metric = metrics
+        for part in key.split("."):
+            metric = metric[int(part)] if isinstance(metric, list) else metric[part]
+        assert float(value) == metric, key
     assert len(written.encode()) < 5_000_000
-    posts = json.loads(Path("reports/explanations.json").read_text(encoding="utf-8"))
-    mistakes = [post for post in posts["posts"] if post["y_true"] != post["y_pred"]]
-    assert len(mistakes) == posts["mistakes"] > 100  # all of them have room, each with the words that moved it
-    assert all(post["words"] for post in mistakes)
+    explanations = json.loads(Path("reports/explanations.json").read_text(encoding="utf-8"))
+    errors = [example for example in explanations["examples"] if example["y_true"] != example["y_pred"]]
+    assert len(errors) == explanations["errors"] > 100  # all of them have room, each with its attributions
+    assert all(example["attributions"] for example in errors)
 
 
 def test_questions_of_the_tutorial_are_classified_correctly(result: Path, archive: Path) -> None:

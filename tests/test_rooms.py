@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.imports import imports_of
+
 ROOT = Path(__file__).parent.parent
 PIPELINE = ROOT / "pipeline"
 BASE = {"cli", "params"}  # how a command starts: every room may import it
@@ -27,7 +29,7 @@ STAGES_AND_COMMANDS = {file.stem for file in PIPELINE.glob("*.py")} - {"__init__
 
 def rooms_imported_by(file: Path) -> Iterator[str]:
     """The rooms that a file imports, wherever in it, except for types alone."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in imports_of(file):
         if isinstance(node, ast.ImportFrom) and node.module == "pipeline":
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline."):

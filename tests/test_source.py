@@ -9,21 +9,21 @@ from pipeline import source
 from pipeline.cli import UserError
 
 OUT = Path("data/source.json")
-POSTS = {"train/a/0.txt": b"one", "train/b/0.txt": b"two"}
+EXAMPLES = {"train/a/0.txt": b"one", "train/b/0.txt": b"two"}
 
 
 @pytest.mark.parametrize("name", ["corpus", "corpus.tar.gz", "corpus.zip"])
 def test_the_file_changes_with_a_local_source_and_only_then(
     pack: Callable, set_params: Callable, tmp_path: Path, name: str
 ) -> None:
-    set_params(fetch={"source": str(pack(name, POSTS))})
+    set_params(fetch={"source": str(pack(name, EXAMPLES))})
     source.main()
     first = OUT.read_bytes()
 
     source.main()
     assert OUT.read_bytes() == first
 
-    pack(name, {**POSTS, "train/b/0.txt": b"other"})
+    pack(name, {**EXAMPLES, "train/b/0.txt": b"other"})
     source.main()
     assert OUT.read_bytes() != first
     assert str(tmp_path).encode() not in OUT.read_bytes()
@@ -31,7 +31,7 @@ def test_the_file_changes_with_a_local_source_and_only_then(
 
 def test_another_kind_of_source_has_another_fingerprint(pack: Callable, set_params: Callable) -> None:
     seen = set()
-    for name in ("sample", "stack_overflow_16k", str(pack("corpus.zip", POSTS)), str(pack("corpus", POSTS))):
+    for name in ("sample", "stack_overflow_16k", str(pack("corpus.zip", EXAMPLES)), str(pack("corpus", EXAMPLES))):
         set_params(fetch={"source": name})
         source.main()
         seen.add(OUT.read_bytes())
@@ -42,9 +42,9 @@ def test_another_kind_of_source_has_another_fingerprint(pack: Callable, set_para
 def test_a_relative_path_is_taken_from_the_repository_in_an_experiments_copy_too(
     pack: Callable, set_params: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pack("corpus", POSTS)
+    pack("corpus", EXAMPLES)
     set_params(fetch={"source": "corpus"})
-    with pytest.raises(UserError, match="there is no such path"):
+    with pytest.raises(UserError, match="that path does not exist"):
         source.main()
 
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))

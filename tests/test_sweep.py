@@ -1,4 +1,4 @@
-"""The sweep: what can be tried, what is refused, and real trials with Optuna, DVC, git and MLflow, through kills."""
+"""Sweeps: the search space, its errors, and real trials with Optuna, DVC, git and MLflow, through kills."""
 
 import json
 import re
@@ -19,18 +19,19 @@ from ruamel.yaml import YAML
 
 from pipeline import params, sweep
 from pipeline.cli import UserError
+from pipeline.params.space import Space, flatten, parse_space, split_arguments
 from tests.repository import environment, fresh_copy, run, runs
 
 ROOT = Path(__file__).parent.parent
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def space(*arguments: str) -> sweep.Space:
-    return sweep.parse(sweep.written(list(arguments)), sweep.flat(params.load()))
+def space(*arguments: str) -> Space:
+    return parse_space(split_arguments(arguments), flatten(params.load()))
 
 
-def begin(name: str, *arguments: str) -> tuple[Study, sweep.Space]:
-    return sweep.open_sweep(name, sweep.written(list(arguments)), may_begin=True)
+def begin(name: str, *arguments: str) -> tuple[Study, Space]:
+    return sweep.open_sweep(name, split_arguments(arguments), may_create=True)
 
 
 @pytest.mark.usefixtures("workspace")
@@ -59,9 +60,9 @@ def test_a_space_has_ranges_choices_and_single_values(argument: str, tried) -> N
 
 @pytest.mark.usefixtures("workspace")
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "message"),
     [
-        ("train.unit=1..2", "train.unit is not a parameter; allowed here are seed, embedding, "),
+        ("train.unit=1..2", "train.unit is not a parameter; allowed here are seed, embedding_dim, "),
         ("trian.units=1..2", "trian is not a parameter; allowed here are fetch, split, "),
         ("units=1..2", "units is not a parameter; allowed here are fetch, split, "),
         ("train.units=0..128", "train.units is 0, but should be greater than or equal to 1"),
@@ -71,28 +72,31 @@ def test_a_space_has_ranges_choices_and_single_values(argument: str, tried) -> N
         ("train.cell=gru,elman", "train.cell is 'elman', but should be 'gru', 'lstm' or 'rnn'"),
         ("train.units=many..more", "train.units is 'many..more', but should be a valid integer"),
         ("train.mask=yes", "train.mask is 'yes', but should be a valid boolean"),
-        ("train.units=128..32", "train.units=128..32 is no range; the smaller number comes first"),
-        ("train.dropout=0..0.5:log", "train.dropout=0..0.5:log cannot be on a logarithmic scale, which has no 0; "),
-        ("train.cell=", "train.cell= is neither a range, 32..128 or 1e-4..1e-2:log, nor choices, gru,lstm"),
+        ("train.units=128..32", "train.units=128..32 is not a range; give the lower number first"),
+        ("train.dropout=0..0.5:log", "train.dropout=0..0.5:log cannot be on a logarithmic scale; begin above 0"),
+        ("train.cell=", "train.cell= is neither a range (32..128, 1e-4..1e-2:log) nor a list of choices (gru,lstm)"),
         ("train.cell=[gru]", "train.cell=[gru] is neither a range"),
         ("train.cell=gru]", "train.cell=gru] is neither a range"),
-        ("train.units", "train.units says nothing to try; write it such as train.units=32..128 or "),
-        ("split.seed=1,2", "split.seed decides by which posts a trial is judged, and all by the same; give it one "),
-        ("fetch.source=sample,other", "fetch.source decides by which posts a trial is judged"),
-        ("track.experiment=mine", "track.experiment says where runs go, and is nothing to try; set it in params.yaml"),
+        ("train.units", "train.units has no values; write for example train.units=32..128 or "),
+        ("split.seed=1,2", "split.seed changes the data that trials are compared on; give it a single value"),
+        ("fetch.source=sample,other", "fetch.source changes the data that trials are compared on"),
+        (
+            "track.experiment=mine",
+            "track.experiment says where runs are logged, and cannot be searched; set it in params.yaml",
+        ),
     ],
 )
-def test_what_cannot_be_tried_is_refused_in_a_sentence(argument: str, said: str) -> None:
+def test_invalid_space_is_a_one_line_error(argument: str, message: str) -> None:
     with pytest.raises(UserError) as stop:
         space(argument)
 
-    assert str(stop.value).startswith(said)
+    assert str(stop.value).startswith(message)
     assert "\n" not in str(stop.value)
 
 
-def test_a_parameter_that_is_written_twice_is_refused() -> None:
-    with pytest.raises(UserError, match=r"train.units stands there twice; write all that it is to try at once"):
-        sweep.written(["train.units=1..2", "train.units=3..4"])
+def test_parameter_given_twice_is_rejected() -> None:
+    with pytest.raises(UserError, match=r"train.units is given twice; give all its values at once"):
+        split_arguments(["train.units=1..2", "train.units=3..4"])
 
 
 def test_a_sweep_goes_on_with_its_own_space_alone(workspace: Path) -> None:
@@ -100,9 +104,7 @@ def test_a_sweep_goes_on_with_its_own_space_alone(workspace: Path) -> None:
 
     assert begin("some")[1] == first
     assert begin("some", "train.cell=gru,lstm", "train.units=4..64")[1] == first
-    with pytest.raises(
-        UserError, match=r"^sweep some tries train.units=4..64 train.cell=gru,lstm; leave the space out"
-    ):
+    with pytest.raises(UserError, match=r"^sweep some searches train.units=4..64 train.cell=gru,lstm; omit the space"):
         begin("some", "train.units=4..32")
 
 
@@ -115,19 +117,19 @@ def test_a_sweep_does_not_go_on_with_other_parameters_beside_its_space(set_param
     set_params(train={"clip_norm": None})
 
     with pytest.raises(
-        UserError, match=r"^train.clip_norm was 1 in params.yaml when sweep some began, and is null, so "
+        UserError, match=r"^train.clip_norm was 1 in params.yaml when sweep some began, and is null, which "
     ):
         begin("some")
 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_new_sweep_needs_a_space_and_a_name(workspace: Path) -> None:
-    with pytest.raises(UserError, match=r"^some would be a new sweep; say what to try, such as "):
+    with pytest.raises(UserError, match=r"^sweep some is new and needs a space, such as "):
         begin("some")
-    with pytest.raises(UserError, match=r"^a sweep cannot be named 'a b'; take letters, digits, - and _"):
+    with pytest.raises(UserError, match=r"^'a b' is not a name for a sweep; use letters, digits, - and _"):
         begin("a b", "train.units=4..64")
     with pytest.raises(UserError, match=r"^there is no sweep some; sweeps.db has none"):
-        sweep.open_sweep("some", {}, may_begin=False)
+        sweep.open_sweep("some", {}, may_create=False)
 
 
 def test_a_new_sweep_takes_no_name_of_experiments_that_there_are(workspace: Path) -> None:
@@ -137,7 +139,7 @@ def test_a_new_sweep_takes_no_name_of_experiments_that_there_are(workspace: Path
     run(workspace, "git", "update-ref", f"refs/exps/{'a' * 2}/{'b' * 38}/units-96", "HEAD")
 
     begin("unit", "train.units=4..64")
-    with pytest.raises(UserError, match=r"^there is an experiment units-96 already; take another name, or "):
+    with pytest.raises(UserError, match=r"^the experiment units-96 exists already; choose another name, or "):
         begin("units", "train.units=4..64")
 
 
@@ -202,31 +204,31 @@ def test_best_writes_values_and_leaves_all_else_in_params_yaml(workspace: Path, 
     sweep.write_best(study)
 
     after = Path("params.yaml").read_text()
-    assert sweep.flat(params.load()) == sweep.flat(params.load(ROOT / "params.yaml")) | best
+    assert flatten(params.load()) == flatten(params.load(ROOT / "params.yaml")) | best
     changed = [names for names in zip(before.splitlines(), after.splitlines(), strict=True) if names[0] != names[1]]
     assert len(changed) == 4
     for old, new in changed:
         key, comment = (re.escape(part) for part in (old.split(":")[0], old[old.index("#") :]))
         assert re.fullmatch(rf"{key}: \S+ +{comment}", new)
-    assert capsys.readouterr().out.startswith("params.yaml has the settings of some-1: train.units=")
+    assert capsys.readouterr().out.startswith("wrote the parameters of some-1 into params.yaml: train.units=")
 
 
 @pytest.mark.usefixtures("workspace")
-def test_best_of_nothing_is_a_sentence() -> None:
+def test_best_without_a_result_is_a_one_line_error() -> None:
     study, _ = begin("some", "train.units=4..64")
 
-    with pytest.raises(UserError, match=r"^no trial of some has come to a result; call the sweep again for more"):
+    with pytest.raises(UserError, match=r"^no trial of some has a result; call the sweep again for more"):
         sweep.write_best(study)
 
 
-def test_a_database_that_is_none_is_a_sentence(workspace: Path, run) -> None:
+def test_damaged_database_is_a_one_line_error(workspace: Path, run) -> None:
     (workspace / "sweeps.db").write_text("what is this?" * 100)
 
     done = run("pipeline.sweep", "some", "train.units=4..64")
 
     assert done.returncode == 1
     assert re.fullmatch(
-        r"error: sweeps.db cannot be used \(.+\); mend it, or move it away to begin anew\n", done.stderr
+        r"error: sweeps.db cannot be used \(.+\); repair it, or move it away to start again\n", done.stderr
     )
 
 
@@ -238,7 +240,7 @@ def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return fresh_copy(tmp_path_factory.mktemp("sweep"), cache_of=first_result)
 
 
-def go_on(repository: Path, *arguments: str, code: int = 0, store: str = "") -> str:
+def sweep_command(repository: Path, *arguments: str, code: int = 0, store: str = "") -> str:
     more = {"MLFLOW_TRACKING_URI": store, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"} if store else {}
     return run(repository, "python", "-m", "pipeline.sweep", *arguments, code=code, **more)
 
@@ -279,13 +281,13 @@ def trials(repository: Path, name: str) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=name, storage=f"sqlite:///{repository / 'sweeps.db'}").trials
 
 
-def test_a_sweep_goes_on_after_ctrl_c_and_after_kills_until_each_trial_has_its_result(repository: Path) -> None:
+def test_sweep_continues_after_ctrl_c_and_kills_until_each_trial_has_its_result(repository: Path) -> None:
     process = until_it_trains(repository, "tiny-0", "tiny", "--trials", "2", "train.units=4..32", "train.epochs=1")
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=120)[0]
 
     assert process.returncode == 130
-    assert said.endswith("\nstopped; `python -m pipeline.sweep tiny` goes on where it was\n")
+    assert output.endswith("\nstopped; `python -m pipeline.sweep tiny` continues\n")
     assert named(repository, "tiny").info.status == "FINISHED"
     (begun,) = trials(repository, "tiny")
     assert begun.state == TrialState.RUNNING
@@ -304,10 +306,10 @@ def test_a_sweep_goes_on_after_ctrl_c_and_after_kills_until_each_trial_has_its_r
     process = until_it_trains(repository, "tiny-1", "tiny")
     process.kill()
     process.communicate()
-    said = go_on(repository, "tiny")
+    output = sweep_command(repository, "tiny")
 
-    waited, line, _, best, _ = said.splitlines()
-    assert waited == "tiny: a trial is running, of another call or left behind by one that was killed; waiting for it"
+    waited, line, _, best, _ = output.splitlines()
+    assert waited == "tiny: waiting for a trial of another call, or of one that was killed"
     assert line.split()[0] == "1"
     assert best.startswith("best: trial ")
     assert list(experiments(repository)) == ["tiny-0", "tiny-1"]
@@ -324,7 +326,7 @@ def test_a_sweep_goes_on_after_ctrl_c_and_after_kills_until_each_trial_has_its_r
     assert run(repository, "git", "status", "--porcelain", "--untracked-files=no") == ""
 
 
-def test_mlflow_shows_the_trials_under_the_sweep_and_no_figure_of_the_test_split(repository: Path) -> None:
+def test_trials_are_children_of_the_sweep_in_mlflow_and_have_no_test_metric(repository: Path) -> None:
     parent, all_runs, done = named(repository, "tiny"), runs(repository), trials(repository, "tiny")
 
     children = [run for run in all_runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
@@ -332,15 +334,15 @@ def test_mlflow_shows_the_trials_under_the_sweep_and_no_figure_of_the_test_split
     assert {run.data.tags["dvc.experiment"] for run in children} == {"tiny-0", "tiny-1"}
     for trial in done:
         (child,) = [run for run in children if run.data.tags["dvc.experiment"] == f"tiny-{trial.number}"]
-        assert child.data.metrics["validation_macro_f1"] == trial.value
+        assert child.data.metrics["classifier/val_macro_f1"] == trial.value
         assert child.data.params["train.units"] == str(trial.params["train.units"])
     best = max(done, key=lambda trial: trial.values[0])
     assert parent.info.status == "FINISHED"
     assert parent.data.params == {"train.units": "4..32", "train.epochs": "1"}
-    assert parent.data.metrics == {"trials": 2, "best_validation_macro_f1": best.value}
+    assert parent.data.metrics == {"sweep/trials": 2, "sweep/best_val_macro_f1": best.value}
     assert parent.data.tags["best.trial"] == str(best.number)
     assert parent.data.tags["best.train.units"] == str(best.params["train.units"])
-    assert not [name for run in all_runs for name in run.data.metrics if name.startswith(("test_", "baseline_test_"))]
+    assert not [name for run in all_runs for name in run.data.metrics if name.startswith("test/") or "/test_" in name]
     for commit in experiments(repository).values():
         assert "reports/metrics.json" not in run(repository, "git", "ls-tree", "-r", "--name-only", commit)
 
@@ -348,59 +350,67 @@ def test_mlflow_shows_the_trials_under_the_sweep_and_no_figure_of_the_test_split
 def test_a_sweep_that_has_its_trials_trains_nothing_and_a_store_that_is_away_costs_a_line(repository: Path) -> None:
     before = [(run.info.run_id, run.data.tags, run.data.metrics) for run in runs(repository)]
 
-    said = go_on(repository, "tiny")
-    said_away = go_on(repository, "tiny", store="http://127.0.0.1:9")
+    output = sweep_command(repository, "tiny")
+    output_offline = sweep_command(repository, "tiny", store="http://127.0.0.1:9")
 
-    (best, hint) = said.strip().splitlines()
-    assert re.fullmatch(r"best: trial \d, macro F1 on validation 0\.\d{4}: train.units=\d+ train.epochs=1", best)
+    (best, hint) = output.strip().splitlines()
+    assert re.fullmatch(r"best: trial \d, validation macro F1 0\.\d{4}: train.units=\d+ train.epochs=1", best)
     assert "--best` writes it into params.yaml; `make ui` shows tiny" in hint
-    assert re.match(r"  MLflow could not be told \(.+\); the sweep goes on, and the next call tells it\n", said_away)
-    assert said_away.endswith(said)
+    assert re.match(
+        r"  warning: cannot .* MLflow \(.+\); check MLFLOW_TRACKING_URI; "
+        r"the sweep continues, and the next call logs its trials\n",
+        output_offline,
+    )
+    assert output_offline.endswith(output)
     assert [(run.info.run_id, run.data.tags, run.data.metrics) for run in runs(repository)] == before
 
 
 def test_a_result_that_has_its_run_elsewhere_keeps_it_and_a_run_stands_for_it(repository: Path) -> None:
     units = trials(repository, "tiny")[0].params["train.units"]
 
-    go_on(repository, "same", "--trials", "1", "train.epochs=1", f"train.units={units}")
+    sweep_command(repository, "same", "--trials", "1", "train.epochs=1", f"train.units={units}")
 
     (trial,), (original,) = (
         trials(repository, "same"),
         [run for run in of_experiment(repository, "tiny-0") if run.info.status == "FINISHED"],
     )
-    stand_in = named(repository, "same-0")
-    assert stand_in.data.tags["sweep.same_result"] == original.info.run_id
-    assert stand_in.data.tags["mlflow.parentRunId"] == named(repository, "same").info.run_id
-    assert stand_in.data.metrics["validation_macro_f1"] == trial.value == original.data.metrics["validation_macro_f1"]
-    assert stand_in.info.status == "FINISHED"
+    placeholder = named(repository, "same-0")
+    assert placeholder.data.tags["sweep.same_result"] == original.info.run_id
+    assert placeholder.data.tags["mlflow.parentRunId"] == named(repository, "same").info.run_id
+    assert (
+        placeholder.data.metrics["classifier/val_macro_f1"]
+        == trial.value
+        == original.data.metrics["classifier/val_macro_f1"]
+    )
+    assert placeholder.info.status == "FINISHED"
     assert original.data.tags["mlflow.parentRunId"] == named(repository, "tiny").info.run_id
 
 
 def test_trials_that_fail_say_why_and_three_in_a_row_end_the_sweep(repository: Path) -> None:
-    said = go_on(repository, "vain", "fetch.source=nowhere", "train.units=4..8", code=1)
+    output = sweep_command(repository, "vain", "fetch.source=nowhere", "train.units=4..8", code=1)
 
-    *lines, last = said.splitlines()
+    *lines, last = output.splitlines()
     assert len(lines) == 3
     for number, line in enumerate(lines):
         assert re.fullmatch(rf" +{number}  train.units=[4-8] +failed: .*\bnowhere\b.*", line)
-    assert last == "error: 3 trials in a row failed; see to what the last one says, and call the sweep again"
+    assert last == "error: 3 trials in a row failed; see the last message, then continue the sweep"
     assert [trial.state for trial in trials(repository, "vain")] == [TrialState.FAIL] * 3
 
 
-def test_settings_that_do_not_go_together_fail_without_a_training(repository: Path) -> None:
+def test_parameters_that_are_invalid_together_fail_without_a_training(repository: Path) -> None:
     arguments = ["--trials", "4", "train.cell=lstm,rnn", "train.reset_after=false"]
 
-    said = go_on(repository, "odd", *arguments, code=1)
+    output = sweep_command(repository, "odd", *arguments, code=1)
 
-    *lines, last = said.splitlines()
+    *lines, last = output.splitlines()
     assert len(lines) == 4
     assert all("train: reset_after: false is for a GRU, but cell is " in line for line in lines)
-    assert last == "error: no trial of odd has come to a result; call the sweep again for more"
+    assert last == "error: no trial of odd has a result; call the sweep again for more"
     assert not [name for name in experiments(repository) if name.startswith("odd")]
 
 
 def test_the_best_trials_parameters_come_into_params_yaml_all_of_them(repository: Path) -> None:
-    go_on(repository, "tiny", "--best")
+    sweep_command(repository, "tiny", "--best")
 
     best = max(trials(repository, "tiny"), key=lambda trial: trial.values[0])
     tried = run(repository, "git", "show", f"{experiments(repository)[f'tiny-{best.number}']}:params.yaml")

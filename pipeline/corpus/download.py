@@ -14,27 +14,29 @@ TIMEOUT = (10, 60)  # seconds to connect, and between two chunks
 CHUNK = 1 << 16
 
 
-def download(url: str, target: Path, pause: float = 1.0) -> None:
+def download(url: str, target: Path, name: str, pause: float = 1.0) -> None:
     """Write the response of `url` to `target`; waits `pause`, 2 * `pause`, 4 * `pause` seconds between tries.
+
+    Messages show the `name` of the URL, which holds no secret.
 
     Raises UserError if the server refuses (4xx), or the last try did not reach the end of the file.
     """
     for attempt in range(1, TRIES + 1):
         try:
             return transfer(url, target)
-        except LocationParseError as error:
-            raise UserError(f"{url} is not a valid URL ({error}); check fetch.source") from None
+        except LocationParseError:
+            raise UserError(f"{name} is not a valid URL; check fetch.source") from None
         except requests.RequestException as error:
             response = error.response
             if response is not None and response.status_code < 500 and response.status_code not in (408, 429):
                 raise UserError(
-                    f"{url} returned {response.status_code} {response.reason}; check fetch.source"
+                    f"{name} returned {response.status_code} {response.reason}; check fetch.source"
                 ) from None
             if isinstance(error, requests.exceptions.InvalidURL):
-                raise UserError(f"{url} is not a valid URL; check fetch.source") from None
+                raise UserError(f"{name} is not a valid URL; check fetch.source") from None
             if attempt == TRIES:
                 raise UserError(
-                    f"{url} could not be downloaded in {TRIES} tries ({reason(error)}); "
+                    f"{name} could not be downloaded in {TRIES} tries ({reason(error)}); "
                     "check the network, or set fetch.source to a local path"
                 ) from None
             print(f"  {reason(error)}; trying again ({attempt + 1} of {TRIES})")
@@ -76,4 +78,6 @@ def reason(error: requests.RequestException) -> str:
         return "the transfer was interrupted"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    return " ".join(str(error).split())
+    if error.response is not None:
+        return f"{error.response.status_code} {error.response.reason}"
+    return type(error).__name__  # its message may show the URL with its secrets

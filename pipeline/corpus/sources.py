@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 from pipeline.cli import UserError
-from pipeline.corpus import sample
+from pipeline.corpus import sample, urls
 from pipeline.params.fetch import Fetch
 
 # The name of an example: at most one folder around the layout, no hidden files (`._0.txt` of macOS), no `..`.
@@ -75,13 +74,8 @@ def resolve_source(params: Fetch, base: Path) -> Source:
     if name in CORPORA:
         return Source("url", name, CORPORA[name].url, params.digest or CORPORA[name].digest)
     if re.match(r"(?i)https?://", name):
-        try:
-            parts = urlsplit(name)
-        except ValueError as error:
-            raise UserError(f"fetch.source is {name!r}, which is not a valid URL ({error})") from None
-        # Without user, password and query, which may hold secrets.
-        public = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        return Source("url", public, name, params.digest)
+        urls.require_no_secret(name)
+        return Source("url", urls.public_name(name), name, params.digest)
     path = base / os.path.expanduser(name)
     if path.is_dir():
         return Source("folder", path.resolve().name, path, params.digest)
@@ -238,5 +232,5 @@ def reason(error: Exception) -> str:
 
 
 def read_sample(params: Fetch) -> Iterator[tuple[str, bytes]]:
-    for id, text in sample.posts(params.sample_size, params.sample_seed):
+    for id, text in sample.generate_examples(params.sample_size, params.sample_seed):
         yield id, text.encode()

@@ -4,12 +4,15 @@
 
 TF_CPP_MIN_LOG_LEVEL alone does not silence them: some are written while the library loads, before any level is read. So
 the process's standard error is redirected for that time. A failing import still raises its exception.
+
+Settings of the shell (KERAS_BACKEND) and of the home folder (keras.json) that would change the network are overridden.
 """
 
 import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
 
 sys.stderr.flush()
 stderr = os.dup(2)
@@ -21,5 +24,9 @@ try:
 finally:
     os.dup2(stderr, 2)
     os.close(stderr)
+
+keras.config.set_floatx("float32")
+keras.config.set_dtype_policy("float32")
+keras.config.set_epsilon(1e-7)
 
 __all__ = ["keras", "tf"]

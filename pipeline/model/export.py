@@ -3,10 +3,12 @@
 They contain no date and no path: the same training writes the same bytes.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -15,7 +17,9 @@ from safetensors.numpy import save_file
 
 from pipeline.model.backend import keras
 from pipeline.model.classifier import required_files
-from pipeline.params.train import Train
+
+if TYPE_CHECKING:
+    from pipeline.params.train import Train
 
 OPSET, IR_VERSION = 18, 10
 TIME_AXIS = np.array([1])  # of [batch, time, ..]

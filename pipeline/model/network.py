@@ -1,13 +1,18 @@
 """The network: token vectors and n-gram features, masked recurrent layers, pooling over time, and a softmax."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.features import batches
 from pipeline.features.batches import EncodedExamples
 from pipeline.model.backend import keras, tf
-from pipeline.params.train import Train
+
+if TYPE_CHECKING:
+    from pipeline.params.train import Train
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}
 

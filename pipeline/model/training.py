@@ -1,15 +1,20 @@
 """Training: the history per epoch, the weights of the best epoch, and when to stop."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline import cli
 from pipeline.cli import UserError
 from pipeline.model.backend import keras, tf
-from pipeline.params.train import Train
+
+if TYPE_CHECKING:
+    from pipeline.params.train import Train
 
 
 class TrainingDiverged(UserError):
@@ -32,7 +37,7 @@ def train_network(
     validation: tf.data.Dataset,
     config: Train,
     log: Callable[[dict[str, float]], None],
-) -> "TrainingProgress":
+) -> TrainingProgress:
     """Train until the validation loss stops improving, and leave the best epoch's weights in the model.
 
     `log` is called with the metrics of each epoch. If the loss is not finite any more in a later epoch, training ends,

@@ -1,4 +1,4 @@
-"""Versions of the model: made from runs, promoted with evidence, taken back, made again, handed on.
+"""The model registry.
 
 python -m pipeline.registry register [RUN]
 python -m pipeline.registry list
@@ -7,138 +7,155 @@ python -m pipeline.registry promote [VERSION]
 python -m pipeline.registry rollback
 python -m pipeline.registry history
 python -m pipeline.registry reproduce [VERSION]
-python -m pipeline.registry export VERSION DIR
+python -m pipeline.registry export VERSION FOLDER
 """
 
-import argparse
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import click
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.params.registry import Registry
-from pipeline.registry import history, versions
-from pipeline.tracking import find, runs, store
-from pipeline.tracking.store import StoreError
+from pipeline.registry import versions
+from pipeline.tracking import RUN_HELP, find, runs, store
 
-VERSION = "its number or alias, as `list` shows them"
+# What takes a second or more to import is imported by the command that needs it.
+
+EXAMPLES = """\b
+Examples:
+  python -m pipeline.registry register            register the workspace's result
+  python -m pipeline.registry promote 3           promote version 3, if it passes the gate
+  python -m pipeline.registry rollback --reason "too slow"
+  python -m pipeline.registry export champion handed-on
+
+VERSION is the number or an alias of a version, as `list` shows them."""
+alias_option = click.option("--alias", default=versions.CHAMPION, show_default=True, help="The alias to change.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+@click.group(help="Register, promote, roll back, reproduce and export versions of the model.", epilog=EXAMPLES)
 def main() -> None:
-    asked = arguments()
-    everything = params.load()
-    try:
-        client, experiment = store.connect(everything.track.experiment)
-        if not run(asked, client, experiment, everything.registry):
-            sys.exit(1)
-    except StoreError as error:
-        raise UserError(
-            f"MLflow could not be asked or told ({error}); see to the store (MLFLOW_TRACKING_URI, or mlflow.db)"
-        ) from None
+    pass
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.registry", description="Versions of the model.")
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    def add(name: str, help: str, json: bool = False, alias: bool = False) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help)
-        if json:
-            command.add_argument("--json", action="store_true", help="for programs")
-        if alias:
-            command.add_argument("--alias", default=versions.CHAMPION, help="the alias to move (champion)")
-        return command
-
-    add("register", "make a version of a run").add_argument("run", nargs="?", help=find.HELP)
-    add("list", "the versions, with aliases and figures", json=True)
-    command = add("compare", "what differs between two versions, and whether one is better", json=True)
-    command.add_argument("a", metavar="V1", help=VERSION)
-    command.add_argument("b", metavar="V2", help=VERSION)
-    command = add("promote", "make a version the champion, if it passes the gate", alias=True)
-    command.add_argument("version", nargs="?", help=f"{VERSION}; none: that of the workspace's result")
-    command.add_argument("--allow-sample", action="store_true", help="also one that was trained on the sample")
-    command.add_argument("--force", action="store_true", help="also one that the gate refuses; needs --reason")
-    command.add_argument("--reason", help="why, for the history")
-    command = add("rollback", "put the previous champion back", alias=True)
-    command.add_argument("--reason", help="why, for the history")
-    add("history", "every move of every alias", json=True)
-    command = add("reproduce", "make a version's model again, and compare")
-    command.add_argument("version", nargs="?", default=versions.CHAMPION, help=f"{VERSION}; none: the champion")
-    command = add("export", "write what another team needs of a version into a folder")
-    command.add_argument("version", help=VERSION)
-    command.add_argument("folder", type=Path, metavar="DIR")
-    asked = parser.parse_args()
-    reason = getattr(asked, "reason", None)
-    if getattr(asked, "force", False) and not (reason and reason.strip()):
-        parser.error('--force needs --reason "…"')
-    return asked
+def connect() -> tuple[MlflowClient, str, Registry]:
+    """The client, the id of the experiment, and the registry's parameters. Raises StoreError."""
+    config = params.load()
+    client, experiment = store.connect(config.track.experiment)
+    return client, experiment, config.registry
 
 
-def run(asked: argparse.Namespace, client: MlflowClient, experiment: str, section: Registry) -> bool:
-    """Gives whether what was asked for is so. Raises Stop for bad input, and StoreError."""
-    # What takes a second or more to import comes in where it is used.
-    model = section.model
-    if "alias" in asked:
-        versions.require_alias(asked.alias)
-    if asked.command == "register":
-        version, is_new = versions.register(client, model, find.find_run(client, experiment, asked.run))
-        print(f"{model}: version {version.version}{'' if is_new else ', registered before'}")
-    elif asked.command == "list":
-        table = versions.versions_table(client, model)
-        print(json.dumps(table, indent=2)) if asked.json else versions.print_versions(model, table)
-    elif asked.command == "compare":
-        a, b = (
-            versions.run_of_version(client, versions.find_version(client, model, which)) for which in (asked.a, asked.b)
-        )
-        from pipeline.tracking import compare
+@main.command(help=f"Register a version of RUN, by default of the workspace's result. {RUN_HELP}")
+@click.argument("run", required=False)
+def register(run: str | None) -> None:
+    client, experiment, config = connect()
+    version, is_new = versions.register(client, config.model, find.find_run(client, experiment, run))
+    print(f"{config.model}: version {version.version}{'' if is_new else ', registered before'}")
 
-        compared = compare.compare_runs(client, a, b)
-        print(json.dumps(compared, indent=2)) if asked.json else compare.print_comparison(compared)
-    elif asked.command == "promote":
-        from pipeline.registry import promotion
 
-        version = (
-            versions.find_version(client, model, asked.version)
-            if asked.version
-            else workspaces(client, experiment, model)
-        )
-        return promotion.promote(client, section, version, asked.alias, asked.allow_sample, asked.force, asked.reason)
-    elif asked.command == "rollback":
-        from pipeline.registry import promotion
+@main.command("list", help="List the versions with their aliases and metrics.")
+@json_option
+def list_versions(as_json: bool) -> None:
+    client, _, config = connect()
+    table = versions.versions_table(client, config.model)
+    print(json.dumps(table, indent=2)) if as_json else versions.print_versions(config.model, table)
 
-        return promotion.rollback(client, section, asked.alias, asked.reason)
-    elif asked.command == "history":
-        made = history.alias_changes(client, model)
-        if asked.json:
-            print(json.dumps([asdict(move) for move in made], indent=2))
-        else:
-            history.print_history(client, model, made)
-    elif asked.command == "reproduce":
-        from pipeline.registry import reproduce
 
-        return reproduce.reproduce_version(client, section, versions.find_version(client, model, asked.version))
+@main.command(help="Compare the parameters, data, code and metrics of two versions.")
+@click.argument("v1")
+@click.argument("v2")
+@json_option
+def compare(v1: str, v2: str, as_json: bool) -> None:
+    from pipeline.tracking.compare import compare_runs, print_comparison
+
+    client, _, config = connect()
+    a, b = (versions.run_of_version(client, versions.find_version(client, config.model, name)) for name in (v1, v2))
+    comparison = compare_runs(client, a, b)
+    print(json.dumps(comparison, indent=2)) if as_json else print_comparison(comparison)
+
+
+@main.command(help="Promote VERSION (by default that of the workspace's result), if it passes the gate.")
+@click.argument("version", required=False)
+@alias_option
+@click.option("--allow-sample", is_flag=True, help="Allow a model that was trained on the sample corpus.")
+@click.option("--force", is_flag=True, help="Promote although the gate fails; needs --reason.")
+@click.option("--reason", help="The reason, for the history.")
+def promote(version: str | None, alias: str, allow_sample: bool, force: bool, reason: str | None) -> None:
+    from pipeline.registry import promotion
+
+    if force and not (reason and reason.strip()):
+        raise click.UsageError("--force needs --reason")
+    versions.require_alias(alias)
+    client, experiment, config = connect()
+    challenger = (
+        versions.find_version(client, config.model, version)
+        if version
+        else version_of_workspace(client, experiment, config.model)
+    )
+    if not promotion.promote(client, config, challenger, alias, allow_sample, force, reason):
+        sys.exit(1)
+
+
+@main.command(help="Set the alias to the version that had it before.")
+@alias_option
+@click.option("--reason", help="The reason, for the history.")
+def rollback(alias: str, reason: str | None) -> None:
+    from pipeline.registry import promotion
+
+    versions.require_alias(alias)
+    client, _, config = connect()
+    if not promotion.rollback(client, config, alias, reason):
+        sys.exit(1)
+
+
+@main.command(help="Show every change of every alias.")
+@json_option
+def history(as_json: bool) -> None:
+    from pipeline.registry import history
+
+    client, _, config = connect()
+    changes = history.alias_changes(client, config.model)
+    if as_json:
+        print(json.dumps([asdict(change) for change in changes], indent=2))
     else:
-        from pipeline.registry import export
-
-        export.export_version(client, versions.find_version(client, model, asked.version), asked.folder)
-    return True
+        history.print_history(client, config.model, changes)
 
 
-def workspaces(client: MlflowClient, experiment: str, model: str) -> ModelVersion:
-    """The version of the workspace's result. Raises Stop where it has none, and StoreError."""
-    found = find.find_run(client, experiment, None)
-    there = versions.versions_of_result(client, model, found.data.tags.get(runs.RESULT_HASH, ""))
-    if not there:
-        raise UserError(
-            "the workspace's result has no version yet; `python -m pipeline.registry register` makes it one"
-        )
-    return there[0]
+@main.command(help="Train VERSION again from its commit, parameters and data, and compare the result.")
+@click.argument("version", default=versions.CHAMPION)
+def reproduce(version: str) -> None:
+    from pipeline.registry import reproduce
+
+    client, _, config = connect()
+    found = versions.find_version(client, config.model, version)
+    if not reproduce.reproduce_version(client, config, found):
+        sys.exit(1)
+
+
+@main.command(help="Write the model, card, reports and an example of VERSION to FOLDER.")
+@click.argument("version")
+@click.argument("folder", type=click.Path(path_type=Path))
+def export(version: str, folder: Path) -> None:
+    from pipeline.registry import export
+
+    client, _, config = connect()
+    export.export_version(client, versions.find_version(client, config.model, version), folder)
+
+
+def version_of_workspace(client: MlflowClient, experiment: str, model: str) -> ModelVersion:
+    """The version of the workspace's result. Raises UserError if it has none, and StoreError."""
+    run = find.find_run(client, experiment, None)
+    found = versions.usable_versions(client, model, run.data.tags.get(runs.RESULT_HASH, ""))
+    if not found:
+        raise UserError("the workspace's result is not registered; run `python -m pipeline.registry register`")
+    return found[0]
 
 
 if __name__ == "__main__":
-    cli.run(main, code=2)
+    cli.run(main, exit_code=2)

@@ -1,4 +1,4 @@
-"""What another team needs of a version, in a folder: the model with its tokenizer, card and reports, and an example."""
+"""Export a version into a folder that another team can use: the model, its card and reports, and an example."""
 
 import json
 import shutil
@@ -10,9 +10,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from pipeline.cli import UserError
 from pipeline.registry import gate, versions
-from pipeline.tracking.store import store_errors
+from pipeline.tracking.errors import store_errors
 
-EXAMPLE = '''"""Ask the model. Needs what model/requirements.txt lists: pip install -r model/requirements.txt"""
+EXAMPLE = '''"""Predict with the model. Install its requirements first: pip install -r model/requirements.txt"""
 
 from pathlib import Path
 
@@ -23,30 +23,29 @@ model = mlflow.pyfunc.load_model(str(Path(__file__).parent / "model"))
 texts = pandas.DataFrame({"text": ["how do i sort a dict by value"]})
 print(model.predict(texts).to_string(index=False))
 '''
-REPORTS = ["metrics.json", "split.json", "classifier", "baseline"]
-PAGES = ["report.html", "plots"]  # of runs that were made before there were pages, there is none
+REPORTS = ["metrics.json", "split.json", "classifier", "baseline", "report.html", "plots"]
 
 
 def export_version(client: MlflowClient, version: ModelVersion, folder: Path) -> None:
-    """Raises Stop where the folder holds something already, or the version's files are gone; StoreError."""
+    """Raises UserError if the folder is not empty, or the version's files are gone; StoreError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} holds something already; name a new folder")
+        raise UserError(f"{folder} is not empty; name a new folder")
     run = versions.run_of_version(client, version)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Made beside it, so that what is there is whole.
+    # Written beside it and moved, so that a folder that exists is complete.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        whole = Path(temporary, "whole")
-        (whole / "reports").mkdir(parents=True)
-        shutil.move(gate.download(version, Path(temporary, "model")), whole / "model")
+        complete = Path(temporary, "complete")
+        (complete / "reports").mkdir(parents=True)
+        shutil.move(gate.download_model(version, Path(temporary, "model")), complete / "model")
         with store_errors():
-            there = {file.path for file in client.list_artifacts(run.info.run_id)}
-            for name in [*REPORTS, *(name for name in PAGES if name in there)]:
-                client.download_artifacts(run.info.run_id, name, str(whole / "reports"))
-        (whole / "README.md").write_text(version.description or "", encoding="utf-8")
-        (whole / "example.py").write_text(EXAMPLE, encoding="utf-8")
-        lineage = {"version": str(version.version), "run": version.run_id, **version.tags}
-        (whole / "lineage.json").write_text(json.dumps(lineage, indent=2, sort_keys=True) + "\n")
+            for name in REPORTS:
+                client.download_artifacts(run.info.run_id, name, str(complete / "reports"))
+        (complete / "README.md").write_text(version.description or "", encoding="utf-8")
+        (complete / "example.py").write_text(EXAMPLE, encoding="utf-8")
+        provenance = {"version": str(version.version), "run": version.run_id, **version.tags}
+        text = json.dumps(provenance, indent=2, sort_keys=True) + "\n"
+        (complete / "provenance.json").write_text(text, encoding="utf-8")
         if folder.exists():
             folder.rmdir()
-        shutil.move(whole, folder)
-    print(f"version {version.version} is in {folder}: README.md is its card, example.py asks it")
+        shutil.move(complete, folder)
+    print(f"exported version {version.version} to {folder}: README.md is its card, example.py shows its use")

@@ -1,4 +1,7 @@
-"""What a version must show before it becomes the champion: both are asked the same test posts, here and now."""
+"""The gate: the criteria that a version must pass before it becomes the champion.
+
+Champion and challenger predict the same test examples, each from its logged files and in a process of its own.
+"""
 
 import os
 import subprocess
@@ -17,297 +20,319 @@ from mlflow.entities.model_registry import ModelVersion
 
 from pipeline.cli import UserError
 from pipeline.corpus import near_duplicates, tables
-from pipeline.metrics import classification, significance
+from pipeline.metrics import classification, predictions, significance
 from pipeline.params.registry import Registry
 from pipeline.registry import versions
 from pipeline.tracking import artifacts, hashes, runs
-from pipeline.tracking.store import StoreError, store_errors
+from pipeline.tracking.errors import StoreError, store_errors
 
 TEST = Path("data/split/test.parquet")
-SCORE = Path(__file__).parent / "score.py"
-SAME = 1e-3  # by which two machines' probabilities may differ
+SCORING = Path(__file__).parent / "scoring.py"
+TOLERANCE = 1e-3  # of the probabilities of one model on two machines
 
 
 class ModelLoadError(Exception):
-    """The model cannot be loaded or asked; the message says why."""
+    """The model cannot be loaded, or cannot predict; the message says why."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a version's logged model answered, in a process of its own."""
+    """What a version's logged model predicts, in a process of its own."""
 
     labels: list[str]
-    probabilities: np.ndarray  # float [posts, labels]
+    y_proba: np.ndarray  # float [examples, classes]
     load: float  # seconds
-    latency: float  # milliseconds for one post, the median
+    latency: float  # milliseconds of CPU time for one text, the median
     size: float  # megabytes
+
+    @property
+    def y_pred(self) -> np.ndarray:
+        return self.y_proba.argmax(axis=1)
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """Those of the workspace: what the repository calls its test split now."""
+    """The test split of the workspace."""
 
     ids: list[str]
-    labels: list[str]  # of all posts, each once, in order
-    y_true: np.ndarray  # int [posts], an index into `labels`
-    md5: str  # of their file
+    labels: list[str]  # sorted
+    y_true: np.ndarray  # int [examples], indices into `labels`
+    md5: str  # of the file
 
     __test__ = False  # no class of tests
 
 
 @dataclass(frozen=True)
 class Criterion:
+    """One criterion of the gate, with its metrics in `detail`."""
+
     name: str
     passed: bool
-    said: str  # with its figures
+    detail: str
+    metrics: dict[str, Any] = field(default_factory=dict)  # for the history
 
 
-@dataclass
+@dataclass(frozen=True)
 class Verdict:
-    criteria: list[Criterion] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, name: str, passed: bool, said: str) -> None:
-        self.criteria.append(Criterion(name, bool(passed), said))
+    criteria: list[Criterion]
 
     @property
     def failed(self) -> list[str]:
         return [criterion.name for criterion in self.criteria if not criterion.passed]
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return {name: value for criterion in self.criteria for name, value in criterion.metrics.items()}
 
-Ask = Callable[[ModelVersion], Predictions]
+
+PredictTestSet = Callable[[ModelVersion], Predictions]
 
 
 def load_test_set() -> TestSet:
-    """Raises FileNotFoundError where there are none."""
+    """Raises FileNotFoundError if there is none."""
     ids, names = tables.read_column(TEST, "id"), tables.read_column(TEST, "label")
     labels = sorted(set(names))
-    return TestSet(ids, labels, np.array([labels.index(name) for name in names]), hashes.md5(TEST))
+    return TestSet(ids, labels, predictions.label_indices(names, labels), hashes.md5(TEST))
 
 
-def predict_test_set(version: ModelVersion, test: bool = True) -> Predictions:
-    """The version's answers to all test posts, or else to its input example alone.
+def predict_test_set(version: ModelVersion, only_input_example: bool = False) -> Predictions:
+    """The version's predictions for the test examples, or only for its input example.
 
-    Raises Unfit, and Stop where its files are gone.
+    Raises ModelLoadError, and UserError if its files are gone.
     """
     with tempfile.TemporaryDirectory(prefix="version-") as folder:
-        model = download(version, Path(folder))
-        files = [file for file in model.rglob("*") if file.is_file()]
-        out = Path(folder, "answers.npz")
-        # Not with this repository on the path: the model must bring what it needs. Nor may it hold a pickle.
+        model = download_model(version, Path(folder))
+        size = sum(file.stat().st_size for file in model.rglob("*") if file.is_file()) / 1e6
+        result = Path(folder, "result.npz")
+        # Without this repository on the path: the model must bring the code that it needs. It may hold no pickle.
         env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
-        posts = [str(TEST.resolve())] if test else []
-        command = [sys.executable, "-P", str(SCORE.resolve()), str(model), str(out), *posts]
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True,
-            env=env | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
-        )  # fmt: skip
+        env["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+        texts = [] if only_input_example else [str(TEST.resolve())]
+        command = [sys.executable, "-P", str(SCORING.resolve()), str(model), str(result), *texts]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
         if done.returncode:
-            raise ModelLoadError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1][:300])
-        size = sum(file.stat().st_size for file in files) / 1e6
-        with np.load(out, allow_pickle=False) as made:
-            return Predictions(
-                made["labels"].tolist(), made["probabilities"], float(made["load"]), float(made["latency"]), size
-            )
+            raise ModelLoadError((done.stderr.strip().splitlines() or ["it ended without a message"])[-1][:300])
+        with np.load(result, allow_pickle=False) as arrays:
+            load, latency = float(arrays["load"]), float(arrays["latency"])
+            return Predictions(arrays["labels"].tolist(), arrays["probabilities"], load, latency, size)
 
 
-def download(version: ModelVersion, folder: Path) -> Path:
-    """The version's model in that folder. Raises Stop where its files are gone."""
+def download_model(version: ModelVersion, folder: Path) -> Path:
+    """Download the version's model into the folder. Raises UserError if its files are gone."""
     uri = f"models:/{version.name}/{version.version}"
     try:
         with store_errors():
             model = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except StoreError as error:
-        raise UserError(f"the files of version {version.version} cannot be had ({error})") from None
+        raise UserError(f"the files of version {version.version} cannot be downloaded ({error.reason})") from None
     if not (model / "MLmodel").exists():
-        raise UserError(f"the files of version {version.version} are gone; `list` shows what else there is")
+        raise UserError(f"the files of version {version.version} are gone; `list` shows the other versions")
     return model
 
 
 def evaluate_gate(
     client: MlflowClient,
-    section: Registry,
+    params: Registry,
     version: ModelVersion,
     champion: ModelVersion | None,
-    judged_on: str | None,
+    champion_test_md5: str | None,
     allow_sample: bool,
-    ask: Ask,
+    predict: PredictTestSet,
 ) -> Verdict:
-    """All criteria with their figures. `judged_on` is the md5 of the test posts that the champion was judged on.
+    """Evaluate all criteria. `champion_test_md5` is the md5 of the test split that the champion was promoted on.
 
-    Raises Stop where there is nothing to judge by: no test posts, other labels, files that are gone; and StoreError.
+    Raises UserError if the gate cannot be evaluated: no test split, other labels, files that are gone; and StoreError.
     """
-    posts, run, verdict = load_test_set(), versions.run_of_version(client, version), Verdict()
+    test, run = load_test_set(), versions.run_of_version(client, version)
     try:
-        ours = ask(version)
+        challenger = predict(version)
     except ModelLoadError as error:
-        verdict.add("loads", False, f"{error}; without that nothing else can be asked of it")
-        return verdict
-    require_labels(version, ours, posts)
-    answers = ours.probabilities.argmax(axis=1)
-    baseline = recorded_predictions(client, run, "baseline", posts)
+        return Verdict([Criterion("loads", False, f"{error}; no other criterion can be evaluated")])
+    require_labels(version, challenger, test)
+    baseline = recorded_probabilities(client, run, "baseline", test)
 
-    theirs = None
+    criteria: list[Criterion] = []
+    reference, name = None, ""
     if champion:
         try:
-            theirs = ask(champion)
-            require_labels(champion, theirs, posts)
-        except (ModelLoadError, UserError) as error:  # with --force, another one can take its place
-            verdict.add("champion answers", False, f"{error}; judged against the baseline instead")
-            theirs = None
-    if theirs:
-        add_comparison(verdict, section, posts, answers, theirs.probabilities.argmax(axis=1), "the champion")
-    elif baseline is not None:
-        add_comparison(verdict, section, posts, answers, baseline.argmax(axis=1), "the baseline")
-    add_beats_baseline(verdict, posts, answers, baseline)
-    add_no_leakage(verdict, client, run, posts)
-    add_same_test_set(verdict, client, champion, judged_on, posts)
-
-    verdict.add("loads", True, f"by itself, in {ours.load:.1f} s, and unpickles nothing; answers its own input example")
-    add_prediction_consistency(verdict, ours, recorded_predictions(client, run, "classifier", posts))
-    verdict.add(
-        "latency",
-        ours.latency <= section.max_latency_ms,
-        f"{ours.latency:.1f} ms a post (at most {section.max_latency_ms:g})",
-    )
-    verdict.add("size", ours.size <= section.max_size_mb, f"{ours.size:.1f} MB (at most {section.max_size_mb:g})")
-    if not (split := artifacts.read_json(client, run, "split.json")):
-        raise UserError(f"the run of version {version.version} has lost its split.json")
-    said = f"trained on {split['corpus']['source']}"
-    if sample := split["corpus"]["sample"]:
-        said += f", which is for trying out ({'allowed' if allow_sample else '--allow-sample lets it pass'})"
-    verdict.add("real posts", not sample or allow_sample, said)
-    return verdict
+            champion_predictions = predict(champion)
+            require_labels(champion, champion_predictions, test)
+            reference, name = champion_predictions.y_pred, "the champion"
+        except (ModelLoadError, UserError) as error:  # --force can replace a champion that does not load any more
+            detail = f"{error}; compared with the baseline instead"
+            criteria.append(Criterion("champion loads", False, detail))
+    if reference is None and baseline is not None:
+        reference, name = baseline.argmax(axis=1), "the baseline"
+    if reference is not None:
+        criteria.append(significant_improvement(params, test, challenger.y_pred, reference, name))
+        criteria.append(no_class_regression(params, test, challenger.y_pred, reference))
+    criteria += [
+        beats_baseline(test, challenger.y_pred, baseline),
+        no_leakage(client, run, test),
+        same_test_set(client, champion, champion_test_md5, test),
+        Criterion("loads", True, f"in {challenger.load:.1f} s, without unpickling; predicts its input example"),
+        prediction_consistency(challenger, recorded_probabilities(client, run, "classifier", test)),
+        latency(params, challenger),
+        size(params, challenger),
+        real_data(client, version, run, allow_sample),
+    ]
+    return Verdict(criteria)
 
 
-def require_labels(version: ModelVersion, answers: Predictions, posts: TestSet) -> None:
-    """Raises Stop where the model knows other labels than the test posts have."""
-    if answers.labels != posts.labels:
+def require_labels(version: ModelVersion, predicted: Predictions, test: TestSet) -> None:
+    """Raises UserError if the model has other labels than the test split."""
+    if predicted.labels != test.labels:
         raise UserError(
-            f"version {version.version} tells {', '.join(answers.labels)} apart, but the labels of the test posts in "
-            f"{TEST} are {', '.join(posts.labels)}; bring back the posts that it is for"
+            f"version {version.version} has the labels {', '.join(predicted.labels)}, but {TEST} has "
+            f"{', '.join(test.labels)}; restore the data that it was trained for"
         )
 
 
-def add_comparison(
-    verdict: Verdict, section: Registry, posts: TestSet, ours: np.ndarray, theirs: np.ndarray, name: str
-) -> None:
-    """Is it better than the other, more than by chance? Does no label get worse?"""
-    count = len(posts.labels)
-    by_label, other_by_label = (classification.per_class_f1(posts.y_true, answer, count) for answer in (ours, theirs))
-    low, high = significance.bootstrap_f1_difference(posts.y_true, ours, theirs, count, section.significance_level)
-    only, only_other, p = significance.mcnemar_test(ours == posts.y_true, theirs == posts.y_true)
-    macro, other_macro = float(by_label.mean()), float(other_by_label.mean())
-    verdict.figures |= {
-        "posts": len(posts.ids), "posts_md5": posts.md5, "against": name, "macro_f1": macro,
-        "other_macro_f1": other_macro, "low": low, "high": high, "only_right": only, "only_other_right": only_other,
-        "p": p,
-    }  # fmt: skip
-    verdict.add(
-        "better",
-        low > section.margin and only > only_other and p < section.significance_level,
-        f"macro F1 {macro:.4f}, {name}'s {other_macro:.4f}: {macro - other_macro:+.4f}, {1 - section.significance_level:.0%} "
-        f"interval {low:+.4f} to {high:+.4f} (must lie above {section.margin:g}); of {len(posts.ids):,} posts "
-        f"{only:,} only it gets right, {only_other:,} only {name}: McNemar's p = {p:.2g} "
-        f"(must be under {section.significance_level:g})",
+def significant_improvement(
+    params: Registry, test: TestSet, y_pred: np.ndarray, y_pred_other: np.ndarray, other: str
+) -> Criterion:
+    """The challenger is better by McNemar's test and by a paired bootstrap interval of macro F1."""
+    n_classes, level = len(test.labels), params.significance_level
+    f1, other_f1 = (
+        float(classification.per_class_f1(test.y_true, each, n_classes).mean()) for each in (y_pred, y_pred_other)
     )
-    change = by_label - other_by_label
+    low, high = significance.bootstrap_f1_difference(test.y_true, y_pred, y_pred_other, n_classes, level)
+    only, only_other, p_value = significance.mcnemar_test(y_pred == test.y_true, y_pred_other == test.y_true)
+    return Criterion(
+        "significant improvement",
+        low > params.margin and only > only_other and p_value < level,
+        f"macro F1 {f1:.4f}, {other} {other_f1:.4f}: {f1 - other_f1:+.4f}, {1 - level:.0%} interval {low:+.4f} to "
+        f"{high:+.4f} (must be above {params.margin:g}); of {len(test.ids):,} examples only it classifies {only:,} "
+        f"correctly, only {other} {only_other:,}: McNemar's p = {p_value:.2g} (must be below {level:g})",
+        {
+            "examples": len(test.ids), "test_md5": test.md5, "compared_with": other, "macro_f1": f1,
+            "other_macro_f1": other_f1, "difference_low": low, "difference_high": high, "only_challenger_correct": only,
+            "only_other_correct": only_other, "p_value": p_value,
+        },
+    )  # fmt: skip
+
+
+def no_class_regression(params: Registry, test: TestSet, y_pred: np.ndarray, y_pred_other: np.ndarray) -> Criterion:
+    """No class loses more than `class_margin` of its F1."""
+    n_classes = len(test.labels)
+    f1, other_f1 = (classification.per_class_f1(test.y_true, each, n_classes) for each in (y_pred, y_pred_other))
+    change = f1 - other_f1
     worst = int(change.argmin())
-    verdict.add(
-        "no label worse",
-        change[worst] >= -section.class_margin,
-        f"F1 of {posts.labels[worst]} gains least, {other_by_label[worst]:.4f} to "
-        f"{by_label[worst]:.4f}: {change[worst]:+.4f} (may lose {section.class_margin:g})",
+    return Criterion(
+        "no class regression",
+        bool(change[worst] >= -params.class_margin),
+        f"the smallest change is that of {test.labels[worst]}: F1 {other_f1[worst]:.4f} to {f1[worst]:.4f}, "
+        f"{change[worst]:+.4f} (may lose {params.class_margin:g})",
     )
 
 
-def add_beats_baseline(verdict: Verdict, posts: TestSet, ours: np.ndarray, baseline: np.ndarray | None) -> None:
-    """Is it better than the linear model that was trained on the same posts?"""
+def beats_baseline(test: TestSet, y_pred: np.ndarray, baseline: np.ndarray | None) -> Criterion:
+    """Its macro F1 is higher than that of the baseline that was fitted on the same examples."""
+    name = "beats baseline"
     if baseline is None:
-        verdict.add("beats its baseline", False, "its baseline was judged on other test posts; `dvc repro` on these")
-        return
-    macro, other = (
-        float(classification.per_class_f1(posts.y_true, answer, len(posts.labels)).mean())
-        for answer in (ours, baseline.argmax(axis=1))
+        return Criterion(name, False, "its baseline was evaluated on another test split; run `dvc repro` on this one")
+    f1, baseline_f1 = (
+        float(classification.per_class_f1(test.y_true, each, len(test.labels)).mean())
+        for each in (y_pred, baseline.argmax(axis=1))
     )
-    verdict.figures |= {"macro_f1": macro, "baseline_macro_f1": other}
-    verdict.add("beats its baseline", macro > other, f"macro F1 {macro:.4f}, its baseline's {other:.4f}")
+    detail = f"macro F1 {f1:.4f}, its baseline {baseline_f1:.4f}"
+    return Criterion(name, f1 > baseline_f1, detail, {"macro_f1": f1, "baseline_macro_f1": baseline_f1})
 
 
-def add_no_leakage(verdict: Verdict, client: MlflowClient, run: Run, posts: TestSet) -> None:
-    """Is none of the test posts, nor a near copy, among what it has learned from?"""
-    if not (learned := training_fingerprints(client, run)):
-        verdict.add(
-            "test posts unseen", False, "its run keeps no fingerprints of the posts it learned from; train it anew"
+def no_leakage(client: MlflowClient, run: Run, test: TestSet) -> Criterion:
+    """No test example, nor a near-duplicate of one, is among the examples that the model was fitted on."""
+    name = "no leakage"
+    if not (fitted_on := training_fingerprints(client, run)):
+        return Criterion(name, False, "its run has no fingerprints of its training examples; train it again")
+    duplicates = near_duplicates_in_test(fitted_on)
+    detail = f"none of {len(test.ids):,} test examples is a near-duplicate of its {len(fitted_on):,} training examples"
+    if duplicates:
+        position, other, similarity = max(duplicates, key=lambda each: each[2])
+        detail = (
+            f"{len(duplicates):,} of {len(test.ids):,} test examples are near-duplicates of its training examples; "
+            f"{test.ids[position]} has a similarity of {similarity:.0%} to {fitted_on[other][0]}"
         )
-        return
-    ids = posts.ids
-    said = f"of {len(ids):,} none is nearly like one of the {len(learned):,} posts it has learned from"
-    if near := near_duplicates_in_test(learned):
-        place, other, share = max(near, key=lambda each: each[2])
-        said = (
-            f"{len(near):,} of {len(ids):,} are nearly like posts it has learned from; {ids[place]} shares "
-            f"{share:.0%} with {learned[other][0]}"
-        )
-    verdict.figures["seen"] = len(near)
-    verdict.add("test posts unseen", not near, said)
+    return Criterion(name, not duplicates, detail, {"near_duplicates": len(duplicates)})
 
 
-def near_duplicates_in_test(learned: list[tuple[str, bytes]]) -> list[tuple[int, int, float]]:
-    """The test posts that are nearly like one of those, as `duplicates.near_copies` gives them."""
-    # From the texts, whatever fingerprints their table holds.
+def near_duplicates_in_test(fitted_on: list[tuple[str, bytes]]) -> list[tuple[int, int, float]]:
+    """The test examples that are near-duplicates of these, as `near_duplicates.find_near_duplicates` yields them."""
+    # Computed from the texts: the fingerprints in the table of the workspace prove nothing.
     texts = tables.read_column(TEST, "text")
-    return list(
-        near_duplicates.find_near_duplicates((each for _, each in learned), map(near_duplicates.fingerprint, texts))
-    )
+    fingerprints = (fingerprint for _, fingerprint in fitted_on)
+    return list(near_duplicates.find_near_duplicates(fingerprints, map(near_duplicates.fingerprint, texts)))
 
 
 def training_fingerprints(client: MlflowClient, run: Run) -> list[tuple[str, bytes]] | None:
-    """Id and fingerprint of the posts a run has learned from; None where it keeps none. Raises StoreError."""
+    """Id and fingerprint of the examples that a run was fitted on; None if it has none. Raises StoreError."""
     with tempfile.TemporaryDirectory() as folder:
-        there = artifacts.download_artifact(client, run, f"{runs.FOLDER}/{runs.TRAINING_FINGERPRINTS}", folder)
-        return list(tables.read_rows(there, tables.FINGERPRINT_SCHEMA)) if there else None
+        artifact = f"{runs.PROVENANCE}/{runs.TRAINING_FINGERPRINTS}"
+        path = artifacts.download_artifact(client, run, artifact, folder)
+        return list(tables.read_rows(path, tables.FINGERPRINT_SCHEMA)) if path else None
 
 
-def add_same_test_set(
-    verdict: Verdict, client: MlflowClient, champion: ModelVersion | None, judged_on: str | None, posts: TestSet
-) -> None:
-    """Are these the test posts that the champion was judged on? Both were asked anew in any case, so this says so."""
-    name = "same test posts"
+def same_test_set(
+    client: MlflowClient, champion: ModelVersion | None, champion_test_md5: str | None, test: TestSet
+) -> Criterion:
+    """Whether the champion was promoted on this test split. Both predict it anew, so this criterion only informs."""
+    name = "same test set"
     if not champion:
-        verdict.add(name, True, "no champion yet; the baseline answered the same posts")
-        return
-    run = versions.run_of_version(client, champion)
-    before = judged_on or artifacts.dataset_digests(run).get("test", "unknown")
-    if before == posts.md5:
-        verdict.add(name, True, f"the champion was judged on these (md5 {posts.md5[:8]})")
-        return
-    said = f"the champion was judged on others (md5 {before[:8]}); both were judged anew on these ({posts.md5[:8]})"
-    if near := len(near_duplicates_in_test(training_fingerprints(client, run) or [])):
-        said += f", {near:,} of which are nearly like posts that the champion has learned from, which flatters it"
-    verdict.add(name, True, said)
+        return Criterion(name, True, "no champion yet; compared with the baseline on the same examples")
+    run = versions.find_run_of_version(client, champion)  # it may be deleted, which must not block a promotion
+    before = champion_test_md5 or (artifacts.dataset_digests(run).get("test") if run else None) or "unknown"
+    if before == test.md5:
+        return Criterion(name, True, f"the champion was promoted on this one (md5 {test.md5[:8]})")
+    detail = f"the champion was promoted on another one (md5 {before[:8]}); both were evaluated on {test.md5[:8]}"
+    fitted_on = training_fingerprints(client, run) if run else None
+    if duplicates := len(near_duplicates_in_test(fitted_on or [])):
+        detail += f", {duplicates:,} of whose examples are near-duplicates of the champion's training examples"
+    return Criterion(name, True, detail)
 
 
-def recorded_predictions(client: MlflowClient, run: Run, model: str, posts: TestSet) -> np.ndarray | None:
-    """The probabilities `[posts, labels]` that `evaluate` noted of a model; None if it was asked other posts."""
-    if artifacts.dataset_digests(run).get("test") != posts.md5:
+def recorded_probabilities(client: MlflowClient, run: Run, model: str, test: TestSet) -> np.ndarray | None:
+    """The probabilities `[examples, classes]` of a model in the run's evaluation; None for another test split."""
+    if artifacts.dataset_digests(run).get("test") != test.md5:
         return None
-    rows = {row["id"]: row for row in artifacts.read_csv(client, run, f"{model}/predictions.csv")}
-    if rows.keys() != set(posts.ids):
+    recorded = artifacts.read_predictions(client, run, model)
+    if recorded is None or sorted(recorded.ids) != sorted(test.ids) or sorted(recorded.labels) != test.labels:
         return None
-    return np.array([[float(rows[id][f"probability_{label}"]) for label in posts.labels] for id in posts.ids])
+    row_of = {id: row for row, id in enumerate(recorded.ids)}
+    rows = [row_of[id] for id in test.ids]
+    columns = [recorded.labels.index(label) for label in test.labels]
+    return recorded.y_proba[rows][:, columns]
 
 
-def add_prediction_consistency(verdict: Verdict, ours: Predictions, noted: np.ndarray | None) -> None:
-    """Does the model that would serve answer as the one that was evaluated?"""
-    name = "recorded answers"
-    if noted is None:
-        verdict.add(name, False, "its run was evaluated on other test posts; `dvc repro` on these")
-        return
-    off = np.abs(ours.probabilities - noted).max(axis=1)
-    said = f"all {len(off):,} posts' are those that its run noted, probabilities within {off.max():.1e}"
-    if (off > SAME).any():
-        said = (
-            f"{(off > SAME).sum():,} of {len(off):,} posts' are not those that its run noted, up to {off.max():.2g} off"
+def prediction_consistency(challenger: Predictions, recorded: np.ndarray | None) -> Criterion:
+    """The model that would be served predicts as the one that was evaluated."""
+    name = "prediction consistency"
+    if recorded is None:
+        return Criterion(name, False, "its run was evaluated on another test split; run `dvc repro` on this one")
+    difference = np.abs(challenger.y_proba - recorded).max(axis=1)
+    different = int((difference > TOLERANCE).sum())
+    detail = f"all {len(difference):,} predictions are those of its evaluation, within {difference.max():.1e}"
+    if different:
+        detail = (
+            f"{different:,} of {len(difference):,} predictions are not those of its evaluation, with differences up to "
+            f"{difference.max():.2g}"
         )
-    verdict.add(name, not (off > SAME).any(), said)
+    return Criterion(name, not different, detail)
+
+
+def latency(params: Registry, challenger: Predictions) -> Criterion:
+    detail = f"{challenger.latency:.1f} ms of CPU time per text (at most {params.max_latency_ms:g})"
+    return Criterion("latency", challenger.latency <= params.max_latency_ms, detail)
+
+
+def size(params: Registry, challenger: Predictions) -> Criterion:
+    detail = f"{challenger.size:.1f} MB (at most {params.max_size_mb:g})"
+    return Criterion("size", challenger.size <= params.max_size_mb, detail)
+
+
+def real_data(client: MlflowClient, version: ModelVersion, run: Run, allow_sample: bool) -> Criterion:
+    """It was not trained on the sample, unless `--allow-sample` is given. Raises UserError."""
+    if not (split := artifacts.read_json(client, run, "split.json")):
+        raise UserError(f"the run of version {version.version} has lost its split.json")
+    detail = f"trained on {split['corpus']['source']}"
+    if is_sample := split["corpus"]["sample"]:
+        detail += f", which is generated ({'allowed' if allow_sample else '--allow-sample allows it'})"
+    return Criterion("real data", not is_sample or allow_sample, detail)

@@ -1,111 +1,152 @@
-"""The model card of a run (Mitchell et al. 2019): what the model is for, its data, its figures and its limits."""
+"""The model card of a run (Mitchell et al. 2019): intended use, data, metrics and limits of a model."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-NAMES = {"classifier": "the classifier", "network": "its recurrent network alone", "baseline": "the linear baseline"}
-LONGEST = 5000  # characters that MLflow keeps of a description
-LABELS = 20  # that have a row of their own
-LABEL = 60  # characters of a label's name
+from pipeline.metrics import MODELS
+from pipeline.report.summary import MODEL_NAMES
+
+MAX_LENGTH = 5000  # characters, as MLflow keeps of a description
+MAX_LABELS = 20  # with a row of their own
+MAX_LABEL_LENGTH = 60  # characters
+SPECIAL = re.compile(r"[\\`*_\[\]<>|~&]")  # of Markdown and HTML, within a line
 
 
 def render_card(
-    model: str,
+    model_name: str,
     params: Mapping[str, str],
-    tags: Mapping[str, str],
+    commit: Mapping[str, str],
     split: Mapping[str, Any],
-    figures: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    version: str | None = None,
 ) -> str:
-    """Markdown, of a run's parameters and its tags, its `split.json` and its `metrics.json`."""
-    corpus, posts = split["corpus"], split["posts"]
-    labels = [label[:LABEL] for label in split["labels"]["train"]]
-    commit = tags.get("git.commit", "unknown")
-    dirty = " and the changes in the run's `lineage/uncommitted.patch`" if tags.get("git.dirty") == "true" else ""
-    network = f"{params['train.cell'].upper()} of {params['train.units']} units"
+    """The card as Markdown, from a run's parameters, its `split.json` and its `metrics.json`.
+
+    `commit` may have `git.commit` and `git.dirty`; `version` is the number of the registered version, if there is one.
+    """
+    corpus, sizes = split["corpus"], split["examples"]
+    source = escape(corpus["source"])
+    labels = [escape(label[:MAX_LABEL_LENGTH]) for label in split["label_counts"]["train"]]
+    more = " …" if len(labels) > MAX_LABELS else ""
+    lines = [
+        f"# {escape(model_name)}",
+        f"Classifies a text as one of {len(labels)} labels: {', '.join(labels[:MAX_LABELS])}{more}.",
+        "## Intended use",
+        f"Texts like those of {source}. The classifier always returns one of its labels, also for a text that has none "
+        "of them; the probabilities tell how confident it is. It is not for judging people by what they write, nor for "
+        "uses in which a wrong label does harm that nobody checks.",
+        "## Data",
+        f"Corpus: {source}, digest `{corpus['digest'][:12]}`, licence: {escape(corpus['licence'])}. {sizes['train']:,} "
+        f"training, {sizes['validation']:,} validation and {sizes['test']:,} test examples (test split "
+        f"{split['test']}); {sum(split['duplicates_dropped'].values()):,} duplicates and near-duplicates were dropped.",
+        "## Training",
+        describe_training(params),
+        "## Metrics",
+        f"On {metrics['examples']:,} held-out test examples, with 95% bootstrap confidence intervals:",
+        metrics_table(metrics),
+        describe_calibration(metrics),
+        "## Limits",
+        describe_limits(params, corpus["sample"]),
+        "## Reproduction",
+        describe_reproduction(commit, version),
+        # Tables last, because the end of a long card is cut off.
+        *per_class_lines(metrics["per_class"]),
+        *slice_lines(metrics["slices"]),
+    ]
+    text = "\n\n".join(line for line in lines if line) + "\n"
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 2] + "…\n"
+
+
+def escape(text: str) -> str:
+    """The text on one line, with the special characters of Markdown and HTML escaped.
+
+    Underscores are escaped by a backslash, which is easier to read; the others as HTML entities, since renderers of
+    Markdown differ in which characters a backslash escapes.
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        return r"\_" if match[0] == "_" else f"&#{ord(match[0])};"
+
+    return SPECIAL.sub(escaped, " ".join(text.split()))
+
+
+def describe_training(params: Mapping[str, str]) -> str:
+    network = f"{params['train.cell'].upper()} with {params['train.units']} units"
     if params["train.bidirectional"] == "True":
         network += " in each direction"
-    wide = ", its answer averaged with a linear model's" if params["train.ensemble_with_baseline"] == "True" else ""
-    by_label = figures.get("labels", [])
-    if len(by_label) > LABELS:
-        by_label = sorted(by_label, key=lambda row: row["f1"])[:LABELS]
-    lines = [
-        f"# {model}",
-        f"Which of {len(labels)} labels a text has: {', '.join(labels[:LABELS])}"
-        f"{' …' if len(labels) > LABELS else ''}.",
-        "## Intended use",
-        f"Texts like those it has learned from: posts of {corpus['source']}. It always gives one of its labels, also "
-        "to a text that has none of them; its probabilities tell how sure it is. It is not for judging people by what "
-        "they write, nor where a wrong label does harm that nobody looks for.",
-        "## Data",
-        f"{corpus['source']}, digest `{corpus['digest'][:12]}`, licence: {corpus['licence']}. {posts['train']:,} posts "
-        f"to learn from, {posts['validation']:,} to choose by, {posts['test']:,} to test on ({split['test']}); "
-        f"{sum(split['duplicates_dropped'].values()):,} duplicates and near copies were dropped.",
-        "## Training",
-        f"{network} on tokens (`{params['vectorize.tokenizer']}`, the first {params['vectorize.max_length']} of a "
-        f"text){wide}. Seed {params['train.seed']}.",
-        "## Figures",
-        f"On the {figures['posts']:,} test posts, which nothing was chosen by"
-        f"{', with 95% intervals' if 'intervals' in figures else ''}:",
-        headline(figures),
-        calibrated(figures),
-        "## Limits",
-        *(["- **The corpus is a sample for trying out; these figures say nothing of real posts.**"] if corpus["sample"]
-          else []),
-        f"- The network reads the first {params['vectorize.max_length']} tokens of a text.",
-        "- Texts of other sites, times or languages were not tested.",
-        "## How to make it again",
-        f"`python -m pipeline.registry reproduce`: from commit `{commit}`{dirty}.",
-        # Last, as a long card loses its end.
-        *(["## Figures by label"] if by_label else []),
-        *([f"The {LABELS} with the lowest F1:"] if len(by_label) < len(figures.get("labels", [])) else []),
-        table(["label", "precision", "recall", "F1", "posts"], (
-            [row["label"][:LABEL], *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")), f"{row['posts']:,}"]
-            for row in by_label
-        )),
-        *(["## Figures by slice"] if "slices" in figures else []),
-        table(["slice", "accuracy", "95% interval", "baseline", "posts"], (
-            [f"{row['by']}: {row['slice']}", f"{row['accuracy']:.3f}", between(row["interval"], 3),
-             f"{row['baseline_accuracy']:.3f}", f"{row['posts']:,}"]
-            for row in figures.get("slices", [])
-        )),
-    ]  # fmt: skip
-    text = "\n\n".join(line for line in lines if line) + "\n"
-    return text if len(text) <= LONGEST else text[: LONGEST - 2] + "…\n"
-
-
-def headline(figures: Mapping[str, Any]) -> str:
-    """A row per model, with the intervals where there are any."""
-    rows = []
-    for model, name in NAMES.items():
-        if model in figures:
-            intervals = figures.get("intervals", {}).get(model, {})
-            rows.append(
-                [name]
-                + [
-                    f"{figures[model][figure]:.4f}"
-                    + (f" ({between(intervals[figure])})" if figure in intervals else "")
-                    for figure in ("accuracy", "macro_f1", "log_loss")
-                ]
-            )
-    return table(["", "accuracy", "macro F1", "log loss"], rows)
-
-
-def calibrated(figures: Mapping[str, Any]) -> str:
-    if "temperature" not in figures:
-        return ""
+    ensemble = ", in an ensemble with the linear baseline" if params["train.ensemble_with_baseline"] == "True" else ""
     return (
-        f"Its probabilities are off by {figures['classifier']['ece']:.4f} (expected calibration error); before they "
-        f"were scaled by the temperature {figures['temperature']:g}, by {figures['before_scaling']['ece']:.4f}."
+        f"{network} on tokens (`{params['vectorize.tokenizer']}`, the first {params['vectorize.max_length']} of a "
+        f"text){ensemble}. Seed {params['train.seed']}."
     )
 
 
-def between(interval: Sequence[float], digits: int = 4) -> str:
+def metrics_table(metrics: Mapping[str, Any]) -> str:
+    """A row per model with its metrics and their intervals."""
+    rows = []
+    for model in MODELS:
+        if model not in metrics:
+            continue
+        intervals = metrics["confidence_intervals"][model]
+        cells = [
+            f"{metrics[model][name]:.4f}" + (f" ({format_interval(intervals[name])})" if name in intervals else "")
+            for name in ("accuracy", "macro_f1", "log_loss")
+        ]
+        rows.append([MODEL_NAMES[model], *cells])
+    return markdown_table(["", "accuracy", "macro F1", "log loss"], rows)
+
+
+def describe_calibration(metrics: Mapping[str, Any]) -> str:
+    before, after = metrics["uncalibrated"]["ece"], metrics["classifier"]["ece"]
+    text = f"Expected calibration error {after:.4f}; {before:.4f} before scaling by {metrics['temperature']:g}."
+    return f"{text} Temperature scaling made it larger." if after > before else text
+
+
+def describe_limits(params: Mapping[str, str], is_sample: bool) -> str:
+    limits = ["**The sample corpus is generated: its metrics say nothing about real texts.**"] if is_sample else []
+    limits.append(f"The network reads the first {params['vectorize.max_length']} tokens of a text.")
+    limits.append("It was not tested on texts of other sources, times or languages.")
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def describe_reproduction(commit: Mapping[str, str], version: str | None) -> str:
+    source = f"Commit `{commit.get('git.commit', 'unknown')}`"
+    if commit.get("git.dirty") == "true":
+        source += " with the changes in the run's `provenance/uncommitted.patch`"
+    if not version:
+        return f"{source}. Once registered, `python -m pipeline.registry reproduce VERSION` reproduces it."
+    return f"{source}. `python -m pipeline.registry reproduce {version}` reproduces it."
+
+
+def per_class_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lowest = rows if len(rows) <= MAX_LABELS else sorted(rows, key=lambda row: row["f1"])[:MAX_LABELS]
+    title = "## Per-class metrics" if lowest is rows else f"## Per-class metrics: the {MAX_LABELS} lowest F1"
+    cells = (
+        [
+            escape(row["label"][:MAX_LABEL_LENGTH]),
+            *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")),
+            f"{row['support']:,}",
+        ]
+        for row in lowest
+    )
+    return [title, markdown_table(["label", "precision", "recall", "F1", "support"], cells)]
+
+
+def slice_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    cells = (
+        [
+            escape(f"{row['by']}: {row['slice']}"), f"{row['accuracy']:.3f}", format_interval(row["interval"], 3),
+            f"{row['baseline_accuracy']:.3f}", f"{row['examples']:,}",
+        ]
+        for row in rows
+    )  # fmt: skip
+    return ["## Slices", markdown_table(["slice", "accuracy", "95% interval", "baseline", "examples"], cells)]
+
+
+def format_interval(interval: Sequence[float], digits: int = 4) -> str:
     return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
 
 
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A table; empty where it would have no row."""
-    lines = [head, ["---"] * len(head), *rows]
-    if len(lines) == 2:
-        return ""
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+def markdown_table(head: list[str], rows: Iterable[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])

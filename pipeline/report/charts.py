@@ -188,7 +188,7 @@ def plot_slices(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def plot_agreement(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw for each class how many examples only the network, only the baseline, and neither classifies correctly."""
     shown = sorted(rows, key=lambda row: row["both"] / max(row["examples"], 1))[:MAX_ANNOTATED]
-    figure, axes = new_figure(7, 1.4 + 0.4 * len(shown))
+    figure, axes = new_figure(7, 1.6 + 0.4 * len(shown))
     left = np.zeros(len(shown))
     kinds = {
         "only_network": ("only the network", "C2"),
@@ -203,6 +203,7 @@ def plot_agreement(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         left += counts
     axes.set_yticks(range(len(shown)), [f"{shorten(row['label'])} (both: {row['both']:,})" for row in shown])
     axes.set(xlabel="test examples", title="Examples that not both models classify correctly")
+    axes.set(xlim=(0, max(1, 1.03 * left.max())), ylim=(len(shown) - 0.5, -0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=3)
     save(figure, path)

@@ -1,66 +1,89 @@
-"""What came out, in a few lines; `make repro` ends with it.
+"""A summary of a result in a few lines, with which `make repro` ends.
 
 python -m pipeline.report.summary               # of the workspace
-python -m pipeline.report.summary tutorial      # of an experiment
+python -m pipeline.report.summary tutorial      # of a DVC experiment
 """
 
-import argparse
 import json
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import click
 
 from pipeline import cli
 from pipeline.cli import UserError
+from pipeline.metrics import MODELS
 
-MODELS = {"classifier": "classifier", "network": "  its network alone", "baseline": "baseline"}
+MODEL_NAMES = {"classifier": "classifier", "network": "network alone", "baseline": "baseline"}
+LEVEL = 0.05  # of significance
+RECORDED = ("dvc.lock", "reports/metrics.json")  # that a commit of a result contains
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.report.summary", description="What came out.")
-    parser.add_argument("experiment", nargs="?", help="its name, as `dvc exp list` shows it; none: the workspace")
-    experiment = parser.parse_args().experiment
-    figures = json.loads(read_revision("reports/metrics.json", experiment))
+@click.command(help="Summarize the result of the workspace, or of the DVC experiment EXPERIMENT.")
+@click.argument("experiment", required=False)
+def main(experiment: str | None) -> None:
+    metrics = json.loads(read_revision("reports/metrics.json", experiment))
     corpus = json.loads(read_revision("reports/split.json", experiment))["corpus"]
-    about = f"{figures['posts']:,} test posts of {corpus['source']}"
-    if corpus["sample"]:
-        about += " (a corpus for trying out: its figures say nothing of real posts)"
-    print(f"\n{about}\n")
+    note = " (generated: its metrics say nothing about real texts)" if corpus["sample"] else ""
+    print(f"\n{metrics['examples']:,} test examples of {corpus['source']}{note}\n")
     print(f"  {'':24}{'accuracy':>10}{'95% interval':>18}{'macro F1':>10}{'log loss':>10}")
-    for model in [name for name in MODELS if name in figures]:
-        accuracy, *others = (figures[model][name] for name in ("accuracy", "macro_f1", "log_loss"))
-        interval = figures.get("intervals", {}).get(model, {}).get("accuracy")
-        between = f"{interval[0]:.4f}-{interval[1]:.4f}" if interval else ""  # an experiment may be an old one
-        print(f"  {MODELS[model]:24}{accuracy:10.4f}{between:>18}" + "".join(f"{figure:10.4f}" for figure in others))
-    print(f"\n{describe_mcnemar(figures['mcnemar'])}")
+    for model in MODELS:
+        if model in metrics:
+            print(f"  {format_row(model, metrics)}")
+    print(f"\n{describe_mcnemar(metrics['mcnemar'])}")
     if experiment:
-        print(f"\nThe run is in MLflow (`make ui`); `dvc exp apply {experiment}` brings its model into your workspace.")
-    else:
-        print("\nreports/report.html shows it all; the model is in models/, the run in MLflow: `make ui`.")
+        print(f"\nThe run is in MLflow (`make ui`); `dvc exp apply {experiment}` brings its model into the workspace.")
+        return
+    print("\nReport: reports/report.html. Model: models/. Run: MLflow, `make ui`.")
+    if not is_committed():
+        print('To record this result: git add dvc.lock reports && git commit -m "Result"')
 
 
-def describe_mcnemar(mcnemar: dict[str, float]) -> str:
-    """Whether the classifier beats the baseline, in a sentence; 0.05 is where the field draws the line."""
-    ours, theirs, p = mcnemar["only_classifier_right"], mcnemar["only_baseline_right"], mcnemar["p"]
-    how_sure = f"p = {p:.2g}" if p else "p < 1e-300"  # beyond what a number can hold
-    counts = f"{ours:,} posts only the classifier gets right, {theirs:,} only the baseline (McNemar's {how_sure})"
-    if p >= 0.05:
-        return f"Neither beats the other: {counts}."
+def format_row(model: str, metrics: Mapping[str, Any]) -> str:
+    """One model's row of the table."""
+    name = MODEL_NAMES[model] if model != "network" else f"  {MODEL_NAMES[model]}"
+    accuracy, macro_f1, log_loss = (metrics[model][key] for key in ("accuracy", "macro_f1", "log_loss"))
+    low, high = metrics["confidence_intervals"][model]["accuracy"]
+    return f"{name:24}{accuracy:10.4f}{f'{low:.4f}-{high:.4f}':>18}{macro_f1:10.4f}{log_loss:10.4f}"
+
+
+def describe_mcnemar(mcnemar: Mapping[str, float]) -> str:
+    """One sentence on whether the classifier is significantly better than the baseline, at the level of 0.05."""
+    ours, theirs, p_value = (mcnemar[key] for key in ("only_classifier_correct", "only_baseline_correct", "p_value"))
+    p_text = f"p = {p_value:.2g}" if p_value else "p < 1e-300"  # smaller than a float can be
+    counts = (
+        f"{ours:,} examples only the classifier gets right, {theirs:,} only the baseline (McNemar's test, {p_text})"
+    )
+    if p_value >= LEVEL:
+        return f"No significant difference between classifier and baseline: {counts}."
     better, worse = ("classifier", "baseline") if ours > theirs else ("baseline", "classifier")
-    return f"The {better} beats the {worse}: {counts}."
+    return f"The {better} is significantly better than the {worse}: {counts}."
 
 
-def read_revision(path: str, experiment: str | None) -> str:
-    """A file as an experiment made it, or as it is in the workspace.
+def is_committed() -> bool:
+    """Whether git has the workspace's result as it is; True as well if there is no git or no repository."""
+    try:
+        status = subprocess.run(["git", "status", "--porcelain", "--", *RECORDED], capture_output=True, text=True)
+    except FileNotFoundError:
+        return True
+    return not status.stdout
 
-    Raises Stop where there is no such experiment, or it has no such file.
+
+def read_revision(path: str, revision: str | None) -> str:
+    """The text of a file of the workspace or of a DVC experiment.
+
+    Raises UserError if there is no such experiment, or it has no such file.
     """
-    if not experiment:
-        return Path(path).read_text()
-    import dvc.api  # here, as it takes half a second
+    if not revision:
+        return Path(path).read_text(encoding="utf-8")
+    import dvc.api  # not at the top: it takes half a second to import
 
     try:
-        return dvc.api.read(path, rev=experiment)
+        return dvc.api.read(path, rev=revision)
     except (dvc.exceptions.DvcException, FileNotFoundError):
-        raise UserError(f"{experiment} is no experiment with a {path}; `dvc exp list` shows what there is") from None
+        raise UserError(f"{revision} is not an experiment with a {path}; `dvc exp list` shows them") from None
 
 
 if __name__ == "__main__":

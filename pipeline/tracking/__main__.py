@@ -1,49 +1,97 @@
-"""From a run to its code and data, and back.
+"""Where results come from: from a run to its code and data, and back."""
 
-python -m pipeline.tracking show [RUN | MODEL VERSION | COMMIT | EXPERIMENT]
-python -m pipeline.tracking compare A B
-python -m pipeline.tracking rebuild
-python -m pipeline.tracking ui
-"""
-
-import argparse
 import sys
 
+import click
+
 from pipeline import cli, params
-from pipeline.cli import UserError
-from pipeline.tracking import artifacts, find, rebuild, store, ui
-from pipeline.tracking.store import StoreError
+from pipeline.tracking import RUN_HELP
+
+EXAMPLES = """
+\b
+Examples:
+  python -m pipeline.tracking show                          the workspace's result
+  python -m pipeline.tracking show units-96                 a DVC experiment's
+  python -m pipeline.tracking show text-classification@champion
+  python -m pipeline.tracking compare units-96 HEAD
+  python -m pipeline.tracking ui
+"""
 
 
+@click.group(help=__doc__, epilog=EXAMPLES)
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.tracking", description="Where results come from.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("show", help="where a run comes from, or which run a commit or an experiment has")
-    command.add_argument("name", nargs="?", help=find.HELP)
-    command = commands.add_parser("compare", help="what differs between two runs, and whether one is better")
-    command.add_argument("a", help=find.HELP)
-    command.add_argument("b", nargs="?", help="likewise")
-    commands.add_parser("rebuild", help="make the runs that MLflow lacks, from git and DVC's cache")
-    command = commands.add_parser("ui", help="look at the runs in MLflow")
-    command.add_argument("--port", type=int, default=5000)
-    asked = parser.parse_args()
-    try:
-        client, experiment = store.connect(params.load().track.experiment)
-        if asked.command == "show":
-            artifacts.print_run(client, find.find_run(client, experiment, asked.name))
-        elif asked.command == "compare":
-            from pipeline.tracking import compare  # imports SciPy, which takes a second
+    pass
 
-            a, b = (find.find_run(client, experiment, name) for name in (asked.a, asked.b))
-            compare.print_comparison(compare.compare_runs(client, a, b))
-        elif asked.command == "ui":
-            ui.open_ui(experiment, asked.port)
-        elif not rebuild.rebuild_runs(client, experiment):
-            sys.exit(1)
-    except StoreError as error:
-        raise UserError(
-            f"MLflow could not be asked ({error}); see to the store (MLFLOW_TRACKING_URI, or mlflow.db)"
-        ) from None
+
+# MLflow takes two seconds to import: the commands import what needs it, so that help and usage errors come at once.
+
+
+@main.command(epilog=RUN_HELP)
+@click.argument("run", required=False)
+def show(run: str | None) -> None:
+    """Show what a run was made from.
+
+    Without RUN, that of the workspace's result.
+    """
+    from pipeline.tracking import find, store
+    from pipeline.tracking.show import print_run
+
+    client, experiment = store.connect(params.load().track.experiment)
+    print_run(client, find.find_run(client, experiment, run))
+
+
+@main.command(epilog=RUN_HELP)
+@click.argument("a")
+@click.argument("b", required=False)
+def compare(a: str, b: str | None) -> None:
+    """Compare two runs.
+
+    What differs in parameters, data and code, and whether one is better. Without B, with the workspace's result.
+    """
+    from pipeline.tracking import find, store
+    from pipeline.tracking.compare import compare_runs, print_comparison
+
+    client, experiment = store.connect(params.load().track.experiment)
+    print_comparison(compare_runs(client, *(find.find_run(client, experiment, name) for name in (a, b))))
+
+
+@main.command()
+def rebuild() -> None:
+    """Create missing runs from DVC's cache.
+
+    For each commit and DVC experiment that has a result. Exit code 1 if one of them cannot be restored.
+    """
+    from pipeline.tracking import store
+    from pipeline.tracking.rebuild import rebuild_runs
+
+    if not rebuild_runs(*store.connect(params.load().track.experiment)):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: 5000, or the next port that is free.")
+def ui(port: int | None) -> None:
+    """Serve the MLflow UI until Ctrl-C.
+
+    On 127.0.0.1 alone. If MLFLOW_TRACKING_URI names a server, only its address is printed.
+    """
+    from pipeline.tracking import store
+    from pipeline.tracking.ui import serve_ui
+
+    _, experiment = store.connect(params.load().track.experiment)
+    serve_ui(experiment, port)
+
+
+@main.command()
+def relocate() -> None:
+    """Relocate mlflow.db after a move.
+
+    MLflow keeps the absolute paths of artifacts. In a repository that was moved or copied, this replaces them by the
+    new ones, in mlflow.db alone, after a copy of it.
+    """
+    from pipeline.tracking.sqlite_store import relocate as relocate_store
+
+    relocate_store()
 
 
 if __name__ == "__main__":

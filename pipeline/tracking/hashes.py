@@ -1,4 +1,4 @@
-"""The two names of a result: the key of what determines it, known before training, and the digest of what came out."""
+"""The two names of a result: the hash of its inputs, known before training, and the hash of its files."""
 
 import hashlib
 import json
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yaml import YAML
+from ruamel.yaml import YAML
 
 from pipeline.params import Params
 
 SPLIT = Path("reports/split.json")
 METRICS = "reports/metrics.json"
-MODEL = "models/model.onnx"  # its metadata hold the digests of the files it needs
+MODEL = "models/model.onnx"  # its metadata contain the digests of the other files that it needs
 RESULT_FILES = [
     METRICS,
     MODEL,
@@ -20,39 +20,47 @@ RESULT_FILES = [
     "models/ngram_features.safetensors",
     "models/tokenizer.json",
 ]
+LATER_STAGES = ("explain", "plot", "track")  # they describe a result and do not change it
 
 
-def result_inputs(params: Params) -> dict[str, Any]:
-    """All that determines the result: parameters, the posts' content digest, each file of code that `dvc.yaml` names.
+def result_inputs(config: Params) -> dict[str, Any]:
+    """All that determines a result: `params`, the `corpus_digest`, and the sha256 of each file of `code`.
 
-    Where posts come from is no part of it (the same posts by another path give the same result), nor is where runs go,
-    nor what is asked of a model afterwards.
+    The code is that of the stages up to `evaluate`, as dvc.yaml lists it. Neither where the examples were fetched from
+    nor where runs are logged to is part of it, nor are the criteria of the registry.
     """
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
-    deps = {Path(dep) for stage in stages.values() for dep in stage.get("deps", []) if str(dep).startswith("pipeline/")}
-    code = {file for dep in deps for file in (dep.rglob("*.py") if dep.is_dir() else [dep])}
+    deps = {Path(dep) for name, stage in stages.items() if name not in LATER_STAGES for dep in stage.get("deps", [])}
+    code = {file for dep in deps if dep.parts[0] == "pipeline" for file in files_of(dep)}
     return {
-        "params": params.model_dump(exclude={"fetch", "track", "registry"}),
-        "posts": json.loads(SPLIT.read_text())["corpus"]["digest"],
+        "params": config.model_dump(exclude={"fetch", "track", "registry"}),
+        "corpus_digest": json.loads(SPLIT.read_text())["corpus"]["digest"],
         "code": {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code)},
     }
 
 
-def inputs_hash(what: Mapping[str, Any]) -> str:
-    """sha256 of the ingredients."""
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+def files_of(path: Path) -> list[Path]:
+    """The path itself, or all files of a folder, without Python's caches."""
+    if not path.is_dir():
+        return [path]
+    return [file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+
+
+def inputs_hash(inputs: Mapping[str, Any]) -> str:
+    """sha256 of `result_inputs`."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 def result_hash(md5s: Mapping[str, str]) -> str:
-    """sha256 of the digests of figures and model files, by path: of a folder's files, or as a `dvc.lock` names them.
+    """sha256 of the md5 digests of `RESULT_FILES` by path, from the files themselves or from a `dvc.lock`.
 
-    Not the key alone names a result: another machine or other versions of the libraries make another one of the same
-    ingredients.
+    The hash of the inputs alone does not identify a result: another machine or other versions of the libraries can
+    make another result of the same inputs.
     """
     return hashlib.sha256("".join(f"{path} {md5s[path]}\n" for path in RESULT_FILES).encode()).hexdigest()
 
 
 def md5(path: Path) -> str:
-    """As DVC has it, so that a `dvc.lock` and DVC's cache can be asked for the same file."""
+    """The digest under which DVC keeps the file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()

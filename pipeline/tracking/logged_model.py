@@ -13,13 +13,12 @@ class LoggedModel(PythonModel):
     def load_context(self, context) -> None:
         self.classifier = Classifier(Path(context.artifacts["models"]))
 
+    # MLflow warns in colour about a `predict` whose input has no type hint.
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
-        probabilities = self.classifier.probabilities(model_input["text"]).astype(float)
+        y_proba = self.classifier.predict_proba(model_input["text"]).astype(float)
         labels = self.classifier.labels
-        answer = pd.DataFrame({"label": [labels[best] for best in probabilities.argmax(axis=1)]})
-        for column, label in enumerate(labels):
-            answer[f"probability_{label}"] = probabilities[:, column]
-        return answer
+        columns = {f"probability_{label}": y_proba[:, index] for index, label in enumerate(labels)}
+        return pd.DataFrame({"label": [labels[index] for index in y_proba.argmax(axis=1)]} | columns)
 
 
 mlflow.models.set_model(LoggedModel())

@@ -1,6 +1,6 @@
-"""Where a result comes from, as its run tells: commit and patch, DVC experiment, machine and libraries, data sets."""
+"""What a result was made from and by: git commit and patch, DVC experiment, person, machine and libraries."""
 
-import json
+import getpass
 import os
 import platform
 import subprocess
@@ -9,57 +9,61 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag
+from pipeline.tracking.git import run_git
 
-from pipeline.tracking import hashes
-
-# What makes results. Not the rest: DVC itself changes dvc.lock and reports/ while stages run.
-MAKING = ["pipeline", "params.yaml", "dvc.yaml", "requirements.txt"]
-SCHEMA = json.dumps({"mlflow_colspec": [{"name": name, "type": "string"} for name in ("id", "text", "label")]})
+# What determines a result. The rest stays out of the patch: DVC itself changes dvc.lock and reports/ while stages run.
+SOURCES = ["pipeline", "params.yaml", "dvc.yaml", "requirements.txt"]
 COMMIT, BRANCH, DIRTY = "mlflow.source.git.commit", "mlflow.source.git.branch", "git.dirty"
-EXPERIMENT = "dvc.experiment"
+EXPERIMENT, USER = "dvc.experiment", "mlflow.user"
 
 
 def git_tags() -> dict[str, str]:
-    """The commit, its branch, whether what makes results differed from it, and DVC's experiment.
+    """The tags of a run for the commit, its branch, whether the sources differ from it, and the DVC experiment.
 
-    Without those of git where git knows no commit.
+    Without a commit, only the experiment.
     """
-    found = {EXPERIMENT: os.environ.get("DVC_EXP_NAME", "")}
-    if commit := git("rev-parse", "--verify", "--quiet", "HEAD"):
-        branch = git("symbolic-ref", "--quiet", "--short", "HEAD")
-        found |= {COMMIT: commit, BRANCH: branch, DIRTY: str(bool(uncommitted_patch())).lower()}
-    return {name: value for name, value in found.items() if value}
+    tags = {EXPERIMENT: os.environ.get("DVC_EXP_NAME", "")}
+    if commit := head():
+        branch = run_git("symbolic-ref", "--quiet", "--short", "HEAD")
+        tags |= {COMMIT: commit, BRANCH: branch, DIRTY: str(bool(uncommitted_patch())).lower()}
+    return {name: value for name, value in tags.items() if value}
+
+
+def head() -> str:
+    """The commit that is checked out; empty if there is none."""
+    return run_git("rev-parse", "--verify", "--quiet", "HEAD")
 
 
 def uncommitted_patch() -> bytes:
-    """What `git apply` makes of the commit to get what ran, new files included; empty where nothing differs."""
-    if not git("rev-parse", "--verify", "--quiet", "HEAD"):
+    """The patch with which `git apply` turns the commit into the sources that ran, new files included."""
+    if not head():
         return b""
     with tempfile.TemporaryDirectory() as folder:
-        # In a copy of the index, so that the user's own stays as it is.
-        copy, index = Path(folder, "index"), Path(git("rev-parse", "--git-path", "index"))
+        # A copy of the index, so that the user's own stays as it is.
+        copy, index = Path(folder, "index"), Path(run_git("rev-parse", "--git-path", "index"))
         if index.exists():
             copy.write_bytes(index.read_bytes())
-        there = [path for path in MAKING if Path(path).exists() or git("ls-files", "--", path)]
-        git("add", "--all", "--", *there, GIT_INDEX_FILE=str(copy))
-        # Whatever the user's settings have git show of a difference, this one must be applied.
+        sources = [path for path in SOURCES if Path(path).exists() or run_git("ls-files", "--", path)]
+        run_git("add", "--all", "--", *sources, GIT_INDEX_FILE=str(copy))
+        # A patch that can be applied, whatever format of differences the user has configured.
         plain = ["--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/"]
-        command = ["git", "diff-index", "--cached", "--patch", "--binary", *plain, "HEAD", "--", *MAKING]
+        command = ["git", "diff-index", "--cached", "--patch", "--binary", *plain, "HEAD", "--", *SOURCES]
         environment = os.environ | {"GIT_INDEX_FILE": str(copy)}
         return subprocess.run(command, capture_output=True, env=environment).stdout
 
 
-def git(*arguments: str, **environment: str) -> str:
-    """What git answers, without the last line's end; empty where it refuses."""
-    answer = subprocess.run(
-        ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", env=os.environ | environment
-    )
-    return answer.stdout.rstrip("\n") if answer.returncode == 0 else ""
+def user_name() -> str:
+    """The person: `user.name` of git, else the login name."""
+    if name := run_git("config", "user.name"):
+        return name
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"user {os.getuid()}"
 
 
 def describe_machine() -> dict[str, Any]:
-    """What a training runs on: its bytes can depend on each of these."""
+    """What a training runs on; its bytes can depend on each of these."""
     return {
         "system": platform.platform(),
         "processor": processor_name(),
@@ -77,26 +81,3 @@ def processor_name() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
-
-
-def dataset_inputs(names: dict[str, str]) -> list[DatasetInput]:
-    """`{"train": "training"}`, file and what it is for, as MLflow's inputs.
-
-    Their digests are those under which DVC keeps the files.
-    """
-    split = json.loads(hashes.SPLIT.read_text())
-    inputs = []
-    for name, context in names.items():
-        path = Path(f"data/split/{name}.parquet")
-        if not path.exists():  # not brought back from DVC's cache, as nothing that runs needed it
-            continue
-        dataset = Dataset(
-            name=f"{split['corpus']['source']} {name}",
-            digest=hashes.md5(path),
-            source_type="local",
-            source=json.dumps({"uri": path.as_posix()}),
-            schema=SCHEMA,
-            profile=json.dumps({"num_rows": split["posts"][name]}),
-        )
-        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
-    return inputs

@@ -1,131 +1,112 @@
-"""Runs made anew from git and DVC: of the workspace, of every commit and of every DVC experiment that holds a result.
+"""Create missing runs from git and DVC: of the workspace, and of every commit and DVC experiment with a result.
 
-Each is brought back in a folder of its own, with DVC's cache, and tracked there by the code that belongs to it, as
-`dvc repro` would after a checkout. What has its run already stays as it is, so a rebuild that was broken off goes on.
+Each result is restored in a temporary clone, from DVC's cache, and tracked there by the code of its commit, as
+`dvc repro` would do after a checkout. Results that have a run stay as they are, so an interrupted rebuild can be
+repeated.
 """
 
-import functools
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from pipeline import cli
-from pipeline.cli import UserError
-from pipeline.tracking import provenance, revisions, runs, store
+from pipeline.tracking import find, revisions
+from pipeline.tracking.find import find_run_of_result
+from pipeline.tracking.git import environment_elsewhere, run_git
+from pipeline.tracking.location import tracking_uri
 from pipeline.tracking.revisions import Result
 
-TRAINED = ("complete", "trained")
+DVC = [sys.executable, "-m", "dvc"]
 
 
 def rebuild_runs(client: MlflowClient, experiment: str) -> bool:
-    """Make the runs that are missing, and print a line for each result; gives whether all could be had."""
-    whole = True
+    """Create the missing runs, and print a line for each result; returns whether every result has a run now."""
+    has_all = True
     if Path("models", "model.onnx").exists():
-        whole &= print_outcome("workspace", run_track_stage(Path(), {}))
+        has_all &= print_outcome("workspace", run_track_stage(Path()))
     for name, commit, result in revisions.all_results():
-        if found := find_run_of_result(client, experiment, result, name, exactly=True):
-            print(f"  {name}: has its run: {found.info.run_name}")
+        if run := find_run_of_result(client, experiment, result, name, same_recipe=True):
+            print(f"  {name}: has its run: {run.info.run_name}")
+        elif missing := revisions.missing_files(commit):
+            print(f"  {name}: {find.describe_missing_files(missing)}")
+            has_all = False
         else:
-            whole &= print_outcome(name, restore(name, commit, result))
-    return whole
+            has_all &= print_outcome(name, restore(name, commit, result))
+    return has_all
 
 
 def run_of_revision(client: MlflowClient, experiment: str, revision: str) -> str | None:
-    """The id of the run of a DVC experiment or commit, made from DVC's cache where the store has none.
+    """The id of the run of a DVC experiment or commit, which is restored from DVC's cache if MLflow does not have it.
 
-    None where it cannot be had. Raises StoreError.
+    None if that is not possible. Raises StoreError.
     """
     commit = revisions.commit_of(revision)
     result = revisions.read_result(commit) if commit else None
     if not commit or not result:
         return None
-    if not find_run_of_result(client, experiment, result, revision, exactly=True):
-        restore(revision, commit, result)
-    found = find_run_of_result(client, experiment, result, revision)
-    return found.info.run_id if found else None
+    run = find_run_of_result(client, experiment, result, revision, same_recipe=True)
+    if not run:
+        if not revisions.missing_files(commit):
+            restore(revision, commit, result)
+        run = find_run_of_result(client, experiment, result, revision)
+    return run.info.run_id if run else None
 
 
-def find_run_of_result(
-    client: MlflowClient, experiment: str, result: Result, name: str | None = None, exactly: bool = False
-) -> Run | None:
-    """The finished run of a result; None where there is none. Raises StoreError.
-
-    Other parameters or other code can come to the same result: a run of the same recipe comes first, or is the only
-    one that will do, if it must be `exactly` that. What was trained alone has none: of those with the same model the
-    one of the DVC experiment with this name comes first.
-    """
-    tags = {runs.RESULT_HASH: result.digest} if result.digest else {runs.MODEL_MD5: result.model}
-    if result.evaluated:
-        found = runs.find_runs(client, experiment, tags | {runs.STATE: "complete"})
-        made_alike = [run for run in found if run.data.tags.get(runs.RECIPE_HASH) == result.recipe]
-        return next(iter(made_alike or ([] if exactly else found)), None)
-    found = [run for run in runs.find_runs(client, experiment, tags) if run.data.tags.get(runs.STATE) in TRAINED]
-    found.sort(key=lambda run: (run.data.tags.get(provenance.EXPERIMENT) != name, run.data.tags[runs.STATE]))
-    return found[0] if found else None
-
-
-def print_outcome(name: str, done: subprocess.CompletedProcess[str]) -> bool:
-    """Print what became of a result, from the last line of the command that tells."""
-    lines = (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip().splitlines() or ["nothing"]
-    print(f"  {name}: {'' if done.returncode == 0 else 'cannot be had: '}{lines[-1].removeprefix('track: ')}")
-    return done.returncode == 0
+def print_outcome(name: str, process: subprocess.CompletedProcess[str]) -> bool:
+    """Print what `track` did with a result, by the last line of its output; returns whether it has a run."""
+    failed = process.returncode != 0
+    lines = ((process.stderr or process.stdout) if failed else process.stdout).strip().splitlines() or ["no output"]
+    print(f"  {name}: {'cannot be rebuilt: ' if failed else ''}{lines[-1].removeprefix('track: ')}")
+    return not failed
 
 
 def restore(name: str, commit: str, result: Result) -> subprocess.CompletedProcess[str]:
-    """Bring a commit's result back in a folder of its own, and track it."""
+    """Restore the result of a commit in a temporary clone, and track it."""
     with temporary_checkout(commit) as folder:
         if not folder:
             return subprocess.CompletedProcess([], 1, "", "git cannot check its commit out")
-        cached = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing"]
-        subprocess.run(cached, cwd=folder, capture_output=True, text=True)
-        if not result.evaluated:
-            (folder / "reports/metrics.json").unlink(missing_ok=True)  # of the result before it
+        checkout = [*DVC, "checkout", "--quiet", "--allow-missing"]
+        subprocess.run(checkout, cwd=folder, env=environment_elsewhere(), capture_output=True, text=True)
+        if not result.is_evaluated:
+            (folder / "reports/metrics.json").unlink(missing_ok=True)  # of the previous result
         is_experiment = revisions.experiments().get(name) == commit
         return run_track_stage(folder, {"DVC_EXP_NAME": name} if is_experiment else {})
 
 
 @contextmanager
 def temporary_checkout(commit: str) -> Iterator[Path | None]:
-    """A clone of the repository at a commit, for a while, that shares its objects and DVC's cache.
+    """A temporary clone of the repository at a commit, which shares its git objects and DVC's cache.
 
-    None where git cannot make it.
+    None if git cannot check it out.
     """
     root = cli.repository_root().resolve()
     with tempfile.TemporaryDirectory(prefix="rebuild-") as temporary:
         folder = Path(temporary, root.name)
-        provenance.git("clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
-        provenance.git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
-        if provenance.git("-C", str(folder), "rev-parse", "--verify", "--quiet", "HEAD") != commit:
+        folder.mkdir()
+        run_git("clone", "--quiet", "--shared", "--no-checkout", str(root), ".", folder=folder)
+        run_git("checkout", "--quiet", "--detach", commit, folder=folder)
+        if run_git("rev-parse", "--verify", "--quiet", "HEAD", folder=folder) != commit:
             yield None
             return
         local = root / ".dvc/config.local"
         if local.exists():
             shutil.copy(local, folder / ".dvc")
-        subprocess.run([sys.executable, "-m", "dvc", "cache", "dir", "--local", cache()], cwd=folder, check=True)
+        cache = [*DVC, "cache", "dir", "--local", str(revisions.cache_folder())]
+        subprocess.run(cache, cwd=folder, env=environment_elsewhere(), check=True)
         yield folder
 
 
-@functools.cache
-def cache() -> str:
-    """The folder of DVC's cache. Raises Stop where DVC does not say."""
-    asked = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
-    if asked.returncode:
-        raise UserError(f"DVC does not say where its cache is: {asked.stderr.strip()}")
-    return asked.stdout.strip()
-
-
-def run_track_stage(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the folder's own `track`, on the store of this repository."""
-    env = os.environ | {"DVC_ROOT": str(cli.repository_root().resolve())} | environment
+def run_track_stage(folder: Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the stage `track` of the folder, with the store of this repository."""
+    env = environment_elsewhere(DVC_ROOT=str(cli.repository_root().resolve())) | dict(environment or {})
     if "MLFLOW_TRACKING_URI" in env:
-        env["MLFLOW_TRACKING_URI"] = store.tracking_uri()  # a relative one lies here, not in the copy
+        env["MLFLOW_TRACKING_URI"] = tracking_uri()  # a relative path is one of this repository, not of the clone
+    env.pop("DVC_STAGE", None)
     command = [sys.executable, "-m", "pipeline.track"]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)

@@ -34,8 +34,8 @@ def sha256(text: str) -> str:
     return hashlib.sha256(fingerprint(text)).hexdigest()
 
 
-def found(known: list[str], asked: list[str]) -> list[tuple[int, int, float]]:
-    return list(near_duplicates.find_near_duplicates(map(fingerprint, known), map(fingerprint, asked)))
+def found(known: list[str], queries: list[str]) -> list[tuple[int, int, float]]:
+    return list(near_duplicates.find_near_duplicates(map(fingerprint, known), map(fingerprint, queries)))
 
 
 def share(one: str, other: str) -> float:
@@ -80,68 +80,68 @@ def test_it_is_the_same_in_a_process_with_another_hash_seed(seed: str) -> None:
 
 
 def test_it_holds_no_word_of_the_text() -> None:
-    said = fingerprint("secretword " * 50)
+    output = fingerprint("secretword " * 50)
 
-    assert b"secret" not in said
-    assert said == fingerprint("secretword " * 500)  # nor how often a run is in it
+    assert b"secret" not in output
+    assert output == fingerprint("secretword " * 500)  # nor how often a run is in it
 
 
-def test_a_post_with_one_word_changed_is_found_with_its_partner_and_about_what_they_share() -> None:
+def test_an_example_with_one_word_changed_is_found_with_its_partner_and_about_what_they_share() -> None:
     assert share(POST, COPY) == TRUE_SHARE
 
-    ((place, partner, told),) = found(known=[OTHER, POST, "sort"], asked=["dict", OTHER[:40], COPY])
+    ((place, partner, told),) = found(known=[OTHER, POST, "sort"], queries=["dict", OTHER[:40], COPY])
 
     assert (place, partner) == (2, 1)
     assert told == pytest.approx(TRUE_SHARE, abs=0.15)  # three times the deviation of such an estimate
 
 
-def test_the_same_post_shares_all_of_it() -> None:
-    assert found(known=[OTHER, POST], asked=[POST.upper()]) == [(0, 1, 1.0)]
+def test_the_same_example_shares_all_of_it() -> None:
+    assert found(known=[OTHER, POST], queries=[POST.upper()]) == [(0, 1, 1.0)]
 
 
-def test_different_posts_are_no_near_copies() -> None:
-    assert found(known=[POST, "", "sort a dict"], asked=[OTHER, "sort", "how ?"]) == []
+def test_different_examples_are_no_near_copies() -> None:
+    assert found(known=[POST, "", "sort a dict"], queries=[OTHER, "sort", "how ?"]) == []
 
 
-def test_half_a_post_is_no_near_copy() -> None:
+def test_half_an_example_is_no_near_copy() -> None:
     words = POST.split()
 
-    assert found(known=[POST], asked=[" ".join(words[:16]), " ".join(words[16:])]) == []
+    assert found(known=[POST], queries=[" ".join(words[:16]), " ".join(words[16:])]) == []
 
 
 def test_of_several_partners_the_one_most_alike_is_named_and_of_the_same_the_first() -> None:
-    assert found(known=[COPY, POST, POST], asked=[POST]) == [(0, 1, 1.0)]
+    assert found(known=[COPY, POST, POST], queries=[POST]) == [(0, 1, 1.0)]
 
 
-def test_posts_without_words_are_copies_of_each_other_alone() -> None:
-    assert found(known=[POST, ""], asked=["sort", " \n"]) == [(1, 1, 1.0)]
+def test_examples_without_words_are_copies_of_each_other_alone() -> None:
+    assert found(known=[POST, ""], queries=["sort", " \n"]) == [(1, 1, 1.0)]
 
 
-@pytest.mark.parametrize(("known", "asked"), [([], [POST]), ([POST], []), ([], [])])
-def test_where_nothing_is_known_or_asked_for_nothing_is_found(known: list[str], asked: list[str]) -> None:
-    assert found(known, asked) == []
+@pytest.mark.parametrize(("known", "queries"), [([], [POST]), ([POST], []), ([], [])])
+def test_where_nothing_is_known_or_asked_for_nothing_is_found(known: list[str], queries: list[str]) -> None:
+    assert found(known, queries) == []
 
 
-def test_of_many_posts_all_near_copies_are_found_and_no_other() -> None:
+def test_of_many_examples_all_near_copies_are_found_and_no_other() -> None:
     rng = random.Random(1)
     vocabulary = [f"word{n}" for n in range(500)]
 
-    def post() -> list[str]:
+    def example() -> list[str]:
         return rng.choices(vocabulary, k=rng.randint(40, 100))
 
-    known = [post() for _ in range(200)]
+    known = [example() for _ in range(200)]
     copies = [words.copy() for words in known]
     for words in copies:
         words[rng.randrange(len(words))] = "changed"
-    asked = [" ".join(words) for words in [*copies, *(post() for _ in range(2000))]]
-    assert all(share(" ".join(one), other) >= 0.8 for one, other in zip(known, asked, strict=False))
+    queries = [" ".join(words) for words in [*copies, *(example() for _ in range(2000))]]
+    assert all(share(" ".join(one), other) >= 0.8 for one, other in zip(known, queries, strict=False))
 
-    near = found([" ".join(words) for words in known], asked)
+    near = found([" ".join(words) for words in known], queries)
 
     assert [(place, partner) for place, partner, _ in near] == [(n, n) for n in range(200)]
 
 
-def test_kept_are_the_fingerprints_of_all_posts_of_the_tables_and_no_text(tmp_path: Path) -> None:
+def test_kept_are_the_fingerprints_of_all_examples_of_the_tables_and_no_text(tmp_path: Path) -> None:
     rows = [
         {"id": str(n), "text": f"text {n}", "label": "a", "fingerprint": fingerprint(f"text {n}")} for n in range(5)
     ]

@@ -1,4 +1,4 @@
-"""The corpus that the repository makes itself: always the same for one seed, and shaped like the real one."""
+"""The sample corpus: the same bytes for the same seed, in the form of the real one."""
 
 import hashlib
 import os
@@ -6,31 +6,32 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from pipeline.corpus.problems import PROBLEMS, Problem
-from pipeline.corpus.sample import LABELS, as_stored, filled, posts
+from pipeline.corpus.sample import fill_slots, generate_examples, to_corpus_form
+from pipeline.corpus.sample_problems import LABELS, Problem, load_problems, parse_problem
 
 DIGEST = """
 import hashlib
-from pipeline.corpus.sample import posts
-print(hashlib.sha256(repr(list(posts(200, 7))).encode()).hexdigest())
+from pipeline.corpus.sample import generate_examples
+print(hashlib.sha256(repr(list(generate_examples(200, 7))).encode()).hexdigest())
 """
 
 
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
-    return [text for _, text in posts(2000, seed=1)]
+    return [text for _, text in generate_examples(2000, seed=1)]
 
 
 def test_same_seed_gives_the_same_bytes() -> None:
-    assert list(posts(100, seed=3)) == list(posts(100, seed=3))
+    assert list(generate_examples(100, seed=3)) == list(generate_examples(100, seed=3))
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_with_another_hash_seed_gives_the_same_bytes(hash_seed: str) -> None:
-    here = hashlib.sha256(repr(list(posts(200, 7))).encode()).hexdigest()
+    here = hashlib.sha256(repr(list(generate_examples(200, 7))).encode()).hexdigest()
     env = os.environ | {"PYTHONHASHSEED": hash_seed}
 
     there = subprocess.check_output([sys.executable, "-c", DIGEST], env=env, text=True)
@@ -38,15 +39,23 @@ def test_another_process_with_another_hash_seed_gives_the_same_bytes(hash_seed: 
     assert there.strip() == here
 
 
+def test_bytes_are_those_that_the_metrics_of_the_documentation_were_measured_on() -> None:
+    sha256 = hashlib.sha256()
+    for id, text in generate_examples(2400, seed=1):
+        sha256.update(f"{id}\t{text}\n".encode())
+
+    assert sha256.hexdigest() == "86b3b1a63303421254c8e3d1a9b8e323819e6887d1c66af3d86b33a8a71f6351"
+
+
 def test_another_seed_gives_other_texts() -> None:
-    ones = {text for _, text in posts(100, seed=1)}
-    others = {text for _, text in posts(100, seed=2)}
+    ones = {text for _, text in generate_examples(100, seed=1)}
+    others = {text for _, text in generate_examples(100, seed=2)}
     assert not ones & others
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 30, 101, 400])
 def test_size_is_exact_and_labels_are_balanced(size: int) -> None:
-    paths = [path for path, _ in posts(size, seed=5)]
+    paths = [path for path, _ in generate_examples(size, seed=5)]
 
     assert len(set(paths)) == size
     per_label = Counter(path.split("/")[1] for path in paths)
@@ -57,7 +66,7 @@ def test_size_is_exact_and_labels_are_balanced(size: int) -> None:
 
 @pytest.mark.parametrize("size", [8, 9, 30, 400])
 def test_a_quarter_of_each_label_is_test_and_files_are_numbered_from_zero(size: int) -> None:
-    paths = {path for path, _ in posts(size, seed=5)}
+    paths = {path for path, _ in generate_examples(size, seed=5)}
 
     for label in LABELS:
         train = [path for path in paths if path.startswith(f"train/{label}/")]
@@ -93,28 +102,26 @@ def test_posts_are_short_and_long_with_a_median_around_a_hundred_words(texts: li
     assert words[-1] > 250
 
 
-def test_some_posts_hold_no_code(texts: list[str]) -> None:
+def test_some_posts_have_no_code(texts: list[str]) -> None:
     without = [text for text in texts if not set("{}()=;") & set(text)]
     assert 0.05 < len(without) / len(texts) < 0.3
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+@pytest.mark.parametrize("problem", load_problems(), ids=lambda problem: problem.name)
 def test_every_problem_is_asked_in_every_language(problem: Problem) -> None:
     assert len(problem.titles) >= 3
     assert len(problem.prose) >= 3
     for label in LABELS:
-        assert [code for labels, code in problem.code.items() if label in labels.split()]
-    known = {*LABELS, "java csharp"}
-    assert known >= {*problem.code, *problem.hints}
+        assert problem.snippets(label)
 
 
-def test_problems_have_names_of_their_own() -> None:
-    assert len(PROBLEMS) >= 30
-    assert len({problem.name for problem in PROBLEMS}) == len(PROBLEMS)
+def test_problems_have_different_names() -> None:
+    assert len(load_problems()) >= 30
+    assert len({problem.name for problem in load_problems()}) == len(load_problems())
 
 
-def test_a_gap_is_filled_with_one_word_throughout_and_another_gap_with_another() -> None:
-    text = filled(random.Random(1), "ITEMs ITEM ITEM2 getITEM()")
+def test_slot_is_filled_with_one_word_throughout_and_another_slot_with_another() -> None:
+    text = fill_slots(random.Random(1), "ITEMs ITEM ITEM2 getITEM()")
 
     plural, one, other, getter = text.split()
     assert plural == one + "s"
@@ -122,8 +129,66 @@ def test_a_gap_is_filled_with_one_word_throughout_and_another_gap_with_another()
     assert other != one
 
 
-def test_stored_form_is_that_of_the_real_corpus() -> None:
-    assert as_stored("In JavaScript?") == "in blank?"
-    assert as_stored("Pythonic\nis it") == "blankic.is it"
-    assert as_stored('import java.util.List;\nprint("a\\n");') == '"import blank.util.list;.print(""an"");"'
-    assert as_stored("if a < b") == "if a &lt; b"
+def test_form_is_that_of_the_real_corpus() -> None:
+    assert to_corpus_form("In JavaScript?") == "in blank?"
+    assert to_corpus_form("Pythonic\nis it") == "blankic.is it"
+    assert to_corpus_form('import java.util.List;\nprint("a\\n");') == '"import blank.util.list;.print(""an"");"'
+    assert to_corpus_form("if a < b") == "if a &lt; b"
+
+
+PROBLEM = """# sort
+
+## Titles
+
+- sort a list
+
+## Prose
+
+- it is not sorted.
+
+## Code
+
+```python
+VAR.sort()
+```
+
+```java csharp
+ITEM.sort();
+```
+
+## Hints
+
+### python
+
+- my list has no sort.
+"""
+
+
+def test_problem_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "1.md").write_text(PROBLEM)
+
+    problem = parse_problem(tmp_path / "1.md")
+
+    assert problem == Problem(
+        "sort", ["sort a list"], ["it is not sorted."],
+        [(["python"], "VAR.sort()"), (["java", "csharp"], "ITEM.sort();")], {"python": ["my list has no sort."]},
+    )  # fmt: skip
+    assert problem.snippets("csharp") == ["ITEM.sort();"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("# sort\n", "sort\n", "does not begin with"),
+        ("## Prose", "## Text", "needs the sections"),
+        ("- sort a list", "sort a list", "section Titles: 'sort a list' is no bullet"),
+        ("```python", "```perl", "names the language perl"),
+        ("### python", "### cobol", "names the language cobol"),
+        ("```python", "", "text outside of a fenced block"),
+    ],
+)
+def test_malformed_problem_file_is_an_error_that_names_it(tmp_path: Path, old: str, new: str, message: str) -> None:
+    (tmp_path / "7-sort.md").write_text(PROBLEM.replace(old, new, 1))
+
+    with pytest.raises(ValueError, match=rf"^7-sort\.md.*{message}"):
+        parse_problem(tmp_path / "7-sort.md")

@@ -19,7 +19,7 @@ from pipeline.corpus.sources import Source, read_examples, resolve_source, sourc
 
 Pack = Callable[[str, Mapping[str, bytes]], Path]
 
-POSTS = {
+EXAMPLES = {
     "train/java/0.txt": b"import java;",
     "train/python/0.txt": "naïve import this".encode(),
     "test/java/0.txt": b"",
@@ -33,17 +33,17 @@ def source_of(path: Path) -> Source:
 
 
 def read(path: Path) -> dict[str, bytes]:
-    posts = list(read_examples(source_of(path)))
-    assert len(dict(posts)) == len(posts)
-    return dict(posts)
+    examples = list(read_examples(source_of(path)))
+    assert len(dict(examples)) == len(examples)
+    return dict(examples)
 
 
 # The layout
 
 
 @pytest.mark.parametrize("name", PACKINGS)
-def test_every_packing_gives_the_same_posts(pack: Pack, name: str) -> None:
-    assert read(pack(name, POSTS)) == POSTS
+def test_every_packing_gives_the_same_examples(pack: Pack, name: str) -> None:
+    assert read(pack(name, EXAMPLES)) == EXAMPLES
 
 
 @pytest.mark.parametrize(("suffix", "compress"), [("bz2", bz2.compress), ("xz", lzma.compress)])
@@ -51,19 +51,19 @@ def test_other_compressions_of_tar_are_read_too(
     pack: Pack, tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
 ) -> None:
     packed = tmp_path / f"corpus.tar.{suffix}"
-    packed.write_bytes(compress(pack("corpus.tar", POSTS).read_bytes()))
+    packed.write_bytes(compress(pack("corpus.tar", EXAMPLES).read_bytes()))
 
-    assert read(packed) == POSTS
+    assert read(packed) == EXAMPLES
 
 
 @pytest.mark.parametrize("name", PACKINGS)
 @pytest.mark.parametrize("prefix", ["corpus/", "./", "./corpus/"])
 def test_one_folder_around_the_layout_is_accepted(pack: Pack, name: str, prefix: str) -> None:
-    assert read(pack(name, {prefix + path: text for path, text in POSTS.items()})) == POSTS
+    assert read(pack(name, {prefix + path: text for path, text in EXAMPLES.items()})) == EXAMPLES
 
 
 @pytest.mark.parametrize("name", PACKINGS)
-def test_what_is_no_post_is_left_out(pack: Pack, name: str) -> None:
+def test_what_is_no_example_is_left_out(pack: Pack, name: str) -> None:
     others = [
         "README.md",
         "train/README.txt",  # no label
@@ -76,11 +76,11 @@ def test_what_is_no_post_is_left_out(pack: Pack, name: str) -> None:
         "__MACOSX/train/java/._1.txt",
     ]
 
-    assert read(pack(name, POSTS | dict.fromkeys(others, b"no post"))) == POSTS
+    assert read(pack(name, EXAMPLES | dict.fromkeys(others, b"no post"))) == EXAMPLES
 
 
 def test_a_folder_is_read_in_the_order_of_its_paths(pack: Pack) -> None:
-    assert [path for path, _ in read_examples(source_of(pack("corpus", POSTS)))] == sorted(POSTS)
+    assert [path for path, _ in read_examples(source_of(pack("corpus", EXAMPLES)))] == sorted(EXAMPLES)
 
 
 @pytest.mark.parametrize("name", ["corpus.tar", "corpus.tar.gz", "corpus.zip"])
@@ -88,10 +88,10 @@ def test_a_folder_is_read_in_the_order_of_its_paths(pack: Pack) -> None:
 def test_a_path_that_leads_out_of_an_archive_is_neither_read_nor_written(
     pack: Pack, tmp_path: Path, name: str, path: str
 ) -> None:
-    packed = pack(name, {**POSTS, path: b"from outside"})
+    packed = pack(name, {**EXAMPLES, path: b"from outside"})
     before = sorted(tmp_path.parent.rglob("*"))
 
-    assert read(packed) == POSTS
+    assert read(packed) == EXAMPLES
 
     assert sorted(tmp_path.parent.rglob("*")) == before
 
@@ -104,70 +104,68 @@ def test_a_link_or_device_in_a_tar_is_not_followed(tmp_path: Path, kind: bytes) 
         link = tarfile.TarInfo("train/java/1.txt")
         link.type, link.linkname = kind, str(secret)
         archive.addfile(link)
-        for path, text in POSTS.items():
+        for path, text in EXAMPLES.items():
             info = tarfile.TarInfo(path)
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text))
 
-    assert read(tmp_path / "corpus.tar.gz") == POSTS
+    assert read(tmp_path / "corpus.tar.gz") == EXAMPLES
 
 
-def test_a_link_in_a_zip_is_not_taken_for_a_post(pack: Pack) -> None:
-    packed = pack("corpus.zip", POSTS)
+def test_a_link_in_a_zip_is_not_taken_for_an_example(pack: Pack) -> None:
+    packed = pack("corpus.zip", EXAMPLES)
     link = zipfile.ZipInfo("train/java/1.txt")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(packed, "a") as archive:
         archive.writestr(link, "/etc/passwd")
 
-    assert read(packed) == POSTS
+    assert read(packed) == EXAMPLES
 
 
 # What cannot be a corpus
 
 
 @pytest.mark.parametrize("name", PACKINGS)
-def test_a_post_beyond_the_bound_is_refused(pack: Pack, name: str) -> None:
-    largest = {**POSTS, "train/java/1.txt": b"x" * sources.MAX_POST_BYTES}
+def test_an_example_beyond_the_bound_is_rejected(pack: Pack, name: str) -> None:
+    largest = {**EXAMPLES, "train/java/1.txt": b"x" * sources.MAX_EXAMPLE_BYTES}
     assert read(pack(f"largest-{name}", largest)) == largest
 
-    larger = {**POSTS, "train/java/1.txt": b"x" * (sources.MAX_POST_BYTES + 1)}
-    with pytest.raises(
-        UserError, match=r"train/java/1\.txt is larger than 1,048,576 bytes, which is no post; remove it"
-    ):
+    larger = {**EXAMPLES, "train/java/1.txt": b"x" * (sources.MAX_EXAMPLE_BYTES + 1)}
+    with pytest.raises(UserError, match=r"train/java/1\.txt is larger than 1,048,576 bytes; remove it"):
         read(pack(name, larger))
 
 
 @pytest.mark.parametrize("name", PACKINGS)
-def test_a_corpus_without_train_is_refused(pack: Pack, name: str) -> None:
-    with pytest.raises(UserError, match="has no post in train/"):
-        read(pack(name, {path: text for path, text in POSTS.items() if path.startswith("test/")}))
+def test_a_corpus_without_train_is_rejected(pack: Pack, name: str) -> None:
+    with pytest.raises(UserError, match="has no example in train/"):
+        read(pack(name, {path: text for path, text in EXAMPLES.items() if path.startswith("test/")}))
 
 
 @pytest.mark.parametrize("name", PACKINGS)
-def test_a_corpus_without_posts_is_refused(pack: Pack, name: str) -> None:
-    with pytest.raises(UserError, match=r"has no post laid out as train/<label>/<name>\.txt"):
+def test_a_corpus_without_examples_is_rejected(pack: Pack, name: str) -> None:
+    with pytest.raises(UserError, match=r"has no example named train/<label>/<name>\.txt"):
         read(pack(name, {"java/0.txt": b"text", "README.md": b"text"}))
 
 
 @pytest.mark.parametrize("name", PACKINGS)
-def test_a_test_folder_without_posts_is_refused(pack: Pack, name: str) -> None:
-    only_train = {path: text for path, text in POSTS.items() if path.startswith("train/")}
+def test_a_test_folder_without_examples_is_rejected(pack: Pack, name: str) -> None:
+    only_train = {path: text for path, text in EXAMPLES.items() if path.startswith("train/")}
 
-    with pytest.raises(UserError, match="has no post in test/; fill it, or leave test/ out to have one made"):
+    with pytest.raises(UserError, match="has no example in test/; fill it, or omit test/ to have a test split drawn"):
         read(pack(name, {**only_train, "test/java/.gitkeep": b""}))
 
 
 @pytest.mark.parametrize("name", PACKINGS)
 def test_a_corpus_may_have_no_test_folder(pack: Pack, name: str) -> None:
-    only_train = {path: text for path, text in POSTS.items() if path.startswith("train/")}
+    only_train = {path: text for path, text in EXAMPLES.items() if path.startswith("train/")}
 
     assert read(pack(name, only_train)) == only_train
 
 
 @pytest.mark.parametrize("path", ["train/a\tb/0.txt", "train/a\nb/0.txt", "train/java/\udcff.txt"])
-def test_a_name_that_cannot_be_printed_is_refused(pack: Pack, path: str) -> None:
-    with pytest.raises(UserError, match="holds a character that cannot be printed; rename it"):
-        read(pack("corpus.tar.gz", {**POSTS, path: b"text"}))
+def test_a_name_that_cannot_be_printed_is_rejected(pack: Pack, path: str) -> None:
+    with pytest.raises(UserError, match="contains an unprintable character; rename it"):
+        read(pack("corpus.tar.gz", {**EXAMPLES, path: b"text"}))
 
 
 # What is not whole
@@ -176,7 +174,7 @@ MANY = {f"train/{label}/{n}.txt": bytes(range(n, 256)) * n for label in "ab" for
 
 
 @pytest.mark.parametrize("name", ["corpus.tar", "corpus.tar.gz", "corpus.zip"])
-def test_an_archive_cut_short_anywhere_is_refused(pack: Pack, tmp_path: Path, name: str) -> None:
+def test_an_archive_cut_short_anywhere_is_rejected(pack: Pack, tmp_path: Path, name: str) -> None:
     whole = pack(name, MANY).read_bytes()
     # A tar ends in zeros, of which two blocks are enough.
     end = len(whole.rstrip(b"\0")) if name == "corpus.tar" else len(whole)
@@ -185,26 +183,26 @@ def test_an_archive_cut_short_anywhere_is_refused(pack: Pack, tmp_path: Path, na
     # 101 has no divisor in common with tar's blocks of 512: cuts fall between members, into headers and into texts.
     for length in [*range(0, end, 101), *range(0, end, 512), end - 1]:
         cut.write_bytes(whole[:length])
-        with pytest.raises(UserError, match=r"^cut is not a whole .*; get it again$"):
+        with pytest.raises(UserError, match=r"^cut is not a complete .*; download it again$"):
             read(cut)
 
 
-def test_a_damaged_archive_is_refused(pack: Pack) -> None:
-    packed = pack("corpus.tar.gz", {**POSTS, "train/java/1.txt": b"abcdefgh" * 4})
+def test_a_damaged_archive_is_rejected(pack: Pack) -> None:
+    packed = pack("corpus.tar.gz", {**EXAMPLES, "train/java/1.txt": b"abcdefgh" * 4})
     stored = bytearray(gzip.compress(gzip.decompress(packed.read_bytes()), compresslevel=0))
     stored[stored.index(b"abcdefgh")] ^= 1  # one bit of one text: only the checksum at the end can tell
     packed.write_bytes(stored)
 
-    with pytest.raises(UserError, match=r"not a whole .*CRC"):
+    with pytest.raises(UserError, match=r"not a complete .*CRC"):
         read(packed)
 
 
-def test_a_tar_with_a_broken_header_in_its_middle_is_refused(pack: Pack) -> None:
-    packed = pack("corpus.tar", POSTS)
+def test_a_tar_with_a_broken_header_in_its_middle_is_rejected(pack: Pack) -> None:
+    packed = pack("corpus.tar", EXAMPLES)
     broken = packed.read_bytes().replace(b"train/python/0.txt", b"train/python/1.txt")
     packed.write_bytes(broken)
 
-    with pytest.raises(UserError, match=r"not a whole .*bad checksum"):
+    with pytest.raises(UserError, match=r"not a complete .*bad checksum"):
         read(packed)
 
 
@@ -212,33 +210,33 @@ def test_a_tar_with_a_broken_header_in_its_middle_is_refused(pack: Pack) -> None
 @pytest.mark.parametrize(
     "content", [b"", b"just some text\n" * 100, b"<!DOCTYPE html><html><body>Sign in</body></html>"]
 )
-def test_another_file_under_an_archives_name_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_another_file_under_an_archives_name_is_rejected(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
 
-    with pytest.raises(UserError, match=rf"^{name} is not a whole \.tar\.gz or \.zip archive"):
+    with pytest.raises(UserError, match=rf"^{name} is not a complete \.tar\.gz or \.zip archive"):
         read(tmp_path / name)
 
 
-def test_an_encrypted_post_is_refused(pack: Pack) -> None:
-    packed = pack("corpus.zip", POSTS)
+def test_an_encrypted_example_is_rejected(pack: Pack) -> None:
+    packed = pack("corpus.zip", EXAMPLES)
     # Bit 0 of a member's flags says that it is encrypted; they stand 6 bytes into its local header, 8 into its entry.
     content = bytearray(packed.read_bytes())
     content[content.index(b"PK\x03\x04") + 6] |= 1
     content[content.index(b"PK\x01\x02") + 8] |= 1
     packed.write_bytes(content)
 
-    with pytest.raises(UserError, match=r"is not a whole, readable .*encrypted"):
+    with pytest.raises(UserError, match=r"is not a complete, readable .*encrypted"):
         read(packed)
 
 
-def test_a_post_of_an_unknown_compression_is_refused(pack: Pack) -> None:
-    packed = pack("corpus.zip", POSTS)
+def test_an_example_of_an_unknown_compression_is_rejected(pack: Pack) -> None:
+    packed = pack("corpus.zip", EXAMPLES)
     content = bytearray(packed.read_bytes())
     content[content.index(b"PK\x03\x04") + 8] = 99
     content[content.index(b"PK\x01\x02") + 10] = 99
     packed.write_bytes(content)
 
-    with pytest.raises(UserError, match=r"^corpus\.zip is not a whole, readable \.zip archive"):
+    with pytest.raises(UserError, match=r"^corpus\.zip is not a complete, readable \.zip archive"):
         read(packed)
 
 
@@ -246,20 +244,22 @@ def test_a_post_of_an_unknown_compression_is_refused(pack: Pack) -> None:
 
 
 def located(base: Path, source: str, digest: str | None = None) -> Source:
-    return resolve_source(params.Fetch(source=source, digest=digest, sample_posts=80, sample_seed=1), base)
+    return resolve_source(params.Fetch(source=source, digest=digest, sample_size=80, sample_seed=1), base)
 
 
 def test_a_path_is_taken_from_the_base(pack: Pack, tmp_path: Path) -> None:
-    pack("some/corpus", POSTS)
-    pack("some.zip", POSTS)
+    pack("some/corpus", EXAMPLES)
+    pack("some.zip", EXAMPLES)
 
     assert located(tmp_path, "some/corpus") == Source("folder", "corpus", tmp_path / "some/corpus")
     assert located(tmp_path, "some.zip") == Source("archive", "some.zip", tmp_path / "some.zip")
     assert located(tmp_path / "some", "../some.zip").kind == "archive"
 
 
-def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"fetch\.source is 'nowhere\.zip', but there is no such path; give sample, "):
+def test_a_path_that_does_not_exist_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"fetch\.source is 'nowhere\.zip', but that path does not exist; give sample, "
+    ):
         located(tmp_path, "nowhere.zip")
 
 
@@ -276,14 +276,14 @@ def test_a_known_corpus_must_have_its_digest_unless_told_otherwise(tmp_path: Pat
 @pytest.mark.parametrize("name", PACKINGS)
 @pytest.mark.parametrize("change", [{"train/java/0.txt": b"other"}, {"train/java/1.txt": b"import java;"}])
 def test_a_change_of_content_changes_the_fingerprint(pack: Pack, name: str, change: dict[str, bytes]) -> None:
-    before = source_fingerprint(source_of(pack(name, POSTS)))
-    after = source_fingerprint(source_of(pack(name, {**POSTS, **change})))
+    before = source_fingerprint(source_of(pack(name, EXAMPLES)))
+    after = source_fingerprint(source_of(pack(name, {**EXAMPLES, **change})))
 
     assert before != after
 
 
-def test_a_renamed_post_changes_a_folders_fingerprint(pack: Pack) -> None:
-    folder = pack("corpus", POSTS)
+def test_a_renamed_example_changes_a_folders_fingerprint(pack: Pack) -> None:
+    folder = pack("corpus", EXAMPLES)
     before = source_fingerprint(source_of(folder))
 
     (folder / "train/java/0.txt").rename(folder / "train/java/1.txt")
@@ -293,7 +293,7 @@ def test_a_renamed_post_changes_a_folders_fingerprint(pack: Pack) -> None:
 
 @pytest.mark.parametrize("name", PACKINGS)
 def test_equal_content_has_an_equal_fingerprint_in_another_place(pack: Pack, tmp_path: Path, name: str) -> None:
-    one = pack(name, POSTS)
+    one = pack(name, EXAMPLES)
     before = source_fingerprint(source_of(one))
 
     moved = one.rename(tmp_path / f"moved-{name}")
@@ -303,38 +303,38 @@ def test_equal_content_has_an_equal_fingerprint_in_another_place(pack: Pack, tmp
 
 
 def test_a_url_is_not_asked_for_its_fingerprint(serve: Callable, tmp_path: Path) -> None:
-    asked = []
-    url = serve(lambda request: asked.append(request.path))
+    queries = []
+    url = serve(lambda request: queries.append(request.path))
 
     assert source_fingerprint(located(tmp_path, url)) == {"kind": "url"}
 
-    assert not asked
+    assert not queries
 
 
 def test_what_may_be_secret_in_a_url_is_not_part_of_its_name(tmp_path: Path) -> None:
-    url = "https://someone:password@127.0.0.1:8000/posts.zip?token=secret"
+    url = "https://${SOMEONE}:${PASSWORD}@127.0.0.1:8000/posts.zip?token=${TOKEN}&page=1"
 
     source = located(tmp_path, url)
 
     assert source.name == "https://127.0.0.1:8000/posts.zip"
-    assert source.where == url
+    assert source.location == url
 
 
-def test_files_that_are_no_posts_are_counted_and_one_is_named(
+def test_files_that_are_no_examples_are_counted_and_one_is_named(
     pack: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     others = {"train/java/1.md": b"x", "train/java/deep/2.txt": b"x", "test/TOP.txt": b"x"}
     unseen = {"README.md": b"x", "train/java/.DS_Store": b"x"}
     for name in ("corpus", "corpus.tar.gz", "corpus.zip"):
-        pack(name, POSTS | others | unseen)
+        pack(name, EXAMPLES | others | unseen)
 
-        assert dict(read_examples(located(tmp_path, name))) == POSTS
+        assert dict(read_examples(located(tmp_path, name))) == EXAMPLES
 
-        said = capsys.readouterr().out
-        assert "passed over 3 files" in said
-        assert any(repr(other) in said for other in others)
+        output = capsys.readouterr().out
+        assert "skipped 3 files" in output
+        assert any(repr(other) in output for other in others)
 
 
-def test_what_is_no_url_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="which is no URL"):
+def test_what_is_no_url_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a valid URL"):
         located(tmp_path, "http://[bad")

@@ -95,6 +95,6 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
-def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path) -> None:
+def test_a_value_of_the_wrong_type_is_rejected(tmp_path: Path) -> None:
     with pytest.raises((pa.ArrowTypeError, pa.ArrowInvalid)):
         tables.write_table(tmp_path / "t.parquet", tables.IDS_SCHEMA, [{"id": "a", "tokens": ["b"], "label": 0}])

@@ -1,4 +1,4 @@
-"""Figures, against ones worked out by hand."""
+"""Metrics of a classifier, against values computed by hand."""
 
 import math
 import warnings
@@ -10,61 +10,61 @@ from sklearn.metrics import f1_score
 from pipeline.metrics.classification import classification_metrics, per_class_f1
 
 
-def test_figures_are_those_worked_out_by_hand() -> None:
+def test_metrics_are_those_computed_by_hand() -> None:
     y_true = np.array([0, 0, 1, 2])
-    probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1], [0.3, 0.2, 0.5]])
+    y_proba = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1], [0.3, 0.2, 0.5]])
 
-    told = classification_metrics(y_true, probabilities)
+    metrics = classification_metrics(y_true, y_proba)
 
-    assert told["accuracy"] == 0.75
-    # F1 of label 0: precision 1, recall 1/2; of label 1: precision 1/2, recall 1; of label 2: all right.
-    assert told["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3, abs=1e-6)
-    assert told["log_loss"] == pytest.approx(-sum(map(math.log, (0.7, 0.2, 0.8, 0.5))) / 4, abs=1e-6)
-    # Two posts of which it is sure by a half, one of them wrong: just as often right. The others are right, and 0.2 and
-    # 0.3 short of it.
-    assert told["ece"] == pytest.approx((0.2 + 0.3) / 4, abs=1e-6)
-
-
-def test_a_label_that_nobody_has_and_nobody_gets_counts_as_zero() -> None:
-    told = classification_metrics(np.array([0, 1]), np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]))
-
-    assert told["macro_f1"] == pytest.approx(2 / 3, abs=1e-6)
-    assert told["log_loss"] == pytest.approx(-math.log(0.8), abs=1e-6)
+    assert metrics["accuracy"] == 0.75
+    # F1 of label 0: precision 1, recall 1/2; of label 1: precision 1/2, recall 1; of label 2: both 1.
+    assert metrics["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3, abs=1e-6)
+    assert metrics["log_loss"] == pytest.approx(-sum(map(math.log, (0.7, 0.2, 0.8, 0.5))) / 4, abs=1e-6)
+    # Two examples have a confidence of 0.5, and one of them is correct: no error. The others are correct, with
+    # confidences 0.2 and 0.3 below 1.
+    assert metrics["ece"] == pytest.approx((0.2 + 0.3) / 4, abs=1e-6)
 
 
-def test_rows_that_sum_to_one_but_for_rounding_give_no_warning_and_stay_as_they_are() -> None:
-    probabilities = np.array([[1 / 3, 1 / 3, 1 / 3 + 1e-4]] * 3, np.float32)
-    before = probabilities.copy()
+def test_f1_of_a_label_without_examples_and_predictions_counts_as_zero() -> None:
+    metrics = classification_metrics(np.array([0, 1]), np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]))
+
+    assert metrics["macro_f1"] == pytest.approx(2 / 3, abs=1e-6)
+    assert metrics["log_loss"] == pytest.approx(-math.log(0.8), abs=1e-6)
+
+
+def test_rows_that_do_not_quite_sum_to_one_give_no_warning_and_are_unchanged() -> None:
+    y_proba = np.array([[1 / 3, 1 / 3, 1 / 3 + 1e-4]] * 3, np.float32)
+    before = y_proba.copy()
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        told = classification_metrics(np.array([0, 1, 2]), probabilities)
+        metrics = classification_metrics(np.array([0, 1, 2]), y_proba)
 
-    assert told["log_loss"] == pytest.approx(math.log(3), abs=1e-4)
-    assert (probabilities == before).all()
-
-
-def test_figures_are_rounded_plain_numbers() -> None:
-    told = classification_metrics(np.array([0, 1, 1]), np.array([[0.6, 0.4]] * 3, np.float32))
-
-    assert told["accuracy"] == 0.333333
-    assert all(type(value) is float for value in told.values())
+    assert metrics["log_loss"] == pytest.approx(math.log(3), abs=1e-4)
+    assert (y_proba == before).all()
 
 
-def test_f1_of_each_label_is_that_of_scikit_learn() -> None:
+def test_metrics_are_rounded_python_floats() -> None:
+    metrics = classification_metrics(np.array([0, 1, 1]), np.array([[0.6, 0.4]] * 3, np.float32))
+
+    assert metrics["accuracy"] == 0.333333
+    assert all(type(value) is float for value in metrics.values())
+
+
+def test_per_class_f1_is_that_of_scikit_learn_for_each_label() -> None:
     rng = np.random.default_rng(1)
     y_true, y_pred = rng.integers(4, size=(2, 200))
     y_pred = np.where(rng.random(200) < 0.6, y_true, y_pred)
 
-    each = per_class_f1(y_true, y_pred, 4)
+    f1 = per_class_f1(y_true, y_pred, 4)
 
-    assert each.tolist() == [f1_score(y_true == label, y_pred == label) for label in range(4)]
-    assert len(set(each.tolist())) == 4
+    assert f1.tolist() == [f1_score(y_true == label, y_pred == label) for label in range(4)]
+    assert len(set(f1.tolist())) == 4
 
 
-def test_f1_of_a_label_never_there_nor_predicted_is_0_without_a_warning() -> None:
+def test_per_class_f1_of_a_label_without_examples_and_predictions_is_zero_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        each = per_class_f1(np.array([0, 0, 2, 2]), np.array([0, 2, 2, 2]), 5)
+        f1 = per_class_f1(np.array([0, 0, 2, 2]), np.array([0, 2, 2, 2]), 5)
 
-    assert each.tolist() == pytest.approx([2 / 3, 0, 4 / 5, 0, 0])
+    assert f1.tolist() == pytest.approx([2 / 3, 0, 4 / 5, 0, 0])

@@ -1,4 +1,4 @@
-"""The history of aliases: every move is kept, in order, whatever happens at the same time or to the alias."""
+"""The history of aliases: every change is kept, in order, whatever happens at the same time or to the alias."""
 
 import re
 from pathlib import Path
@@ -43,18 +43,18 @@ def holder(client: MlflowClient) -> str | None:
     return versions.read_aliases(client, MODEL).get("champion")
 
 
-def test_a_move_moves_the_alias_and_is_kept_with_who_and_when(client: MlflowClient) -> None:
-    promote(client, "2", figures={"macro_f1": 0.5}, reason="größer, лучше")
+def test_change_sets_the_alias_and_is_kept_with_user_and_time(client: MlflowClient) -> None:
+    promote(client, "2", metrics={"macro_f1": 0.5}, reason="größer, лучше")
 
-    (move,) = history.alias_changes(client, MODEL)
+    (change,) = history.alias_changes(client, MODEL)
     assert holder(client) == "2"
-    assert (move.alias, move.number, move.before, move.after) == ("champion", 1, None, "2")
-    assert (move.figures, move.reason) == ({"macro_f1": 0.5}, "größer, лучше")
-    assert move.who
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", move.at)
+    assert (change.alias, change.number, change.before, change.after) == ("champion", 1, None, "2")
+    assert (change.metrics, change.reason) == ({"macro_f1": 0.5}, "größer, лучше")
+    assert change.user
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", change.time)
 
 
-def test_of_many_that_make_the_same_move_at_once_one_does(client: MlflowClient, tmp_path: Path) -> None:
+def test_of_several_changes_at_once_one_is_made(client: MlflowClient, tmp_path: Path) -> None:
     promote(client, "1")
 
     said = challenge(MODEL, ["2", "3", "4", "5"], tmp_path, {"MLFLOW_TRACKING_URI": store.tracking_uri()})
@@ -62,7 +62,7 @@ def test_of_many_that_make_the_same_move_at_once_one_does(client: MlflowClient, 
     assert sorted(said) == ["promoted", "too late", "too late", "too late"]
     winner = str(said.index("promoted") + 2)
     assert holder(client) == winner
-    assert [move.after for move in history.alias_changes(client, MODEL)] == ["1", winner]
+    assert [change.after for change in history.alias_changes(client, MODEL)] == ["1", winner]
 
 
 def test_aliases_have_histories_of_their_own(client: MlflowClient) -> None:
@@ -70,11 +70,11 @@ def test_aliases_have_histories_of_their_own(client: MlflowClient) -> None:
     history.record_change(client, MODEL, AliasChange("staging", 1, "promote", None, "2"))
 
     assert versions.read_aliases(client, MODEL).get("staging") == "2"
-    assert [move.alias for move in history.alias_changes(client, MODEL)] == ["champion", "staging"]
+    assert [change.alias for change in history.alias_changes(client, MODEL)] == ["champion", "staging"]
     assert len(history.alias_state(client, MODEL, "champion")[0]) == 1
 
 
-def test_rollbacks_go_back_the_way_it_came(client: MlflowClient) -> None:
+def test_rollbacks_return_to_the_previous_versions_in_order(client: MlflowClient) -> None:
     for version in ("1", "2", "3", "1"):
         promote(client, version)
 
@@ -85,35 +85,38 @@ def test_rollbacks_go_back_the_way_it_came(client: MlflowClient) -> None:
     assert rollback(client) == "1"
 
 
-def test_a_rollback_of_an_alias_moved_by_hand_goes_to_where_it_was_moved(
+def test_rollback_returns_to_a_version_that_was_set_by_other_means(
     client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for version in ("1", "3"):
         promote(client, version)
     client.set_registered_model_alias(MODEL, "champion", "4")
-    monkeypatch.setattr(history, "SETTLING", 0)
+    monkeypatch.setattr(history, "SETTLING_SECONDS", 0)
     promote(client, "2")
 
     assert rollback(client) == "4"
     assert rollback(client) == "3"
 
 
-def test_a_move_that_broke_off_before_the_alias_was_moved_is_no_part_of_the_way_back(
-    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+def test_change_that_was_interrupted_before_the_alias_was_set_is_shown_and_never_rolled_back_to(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promote(client, "1")
     promote(client, "2")
     client.set_registered_model_alias(MODEL, "champion", "1")  # as if the last move had ended half-way
 
     (sentence,) = history.drifted_aliases(history.alias_changes(client, MODEL), versions.read_aliases(client, MODEL))
-    assert sentence.startswith("champion is at version 1, and the last move recorded left it at version 2")
+    assert sentence.startswith("champion is at version 1, but the last recorded change left it at version 2")
 
-    monkeypatch.setattr(history, "SETTLING", 0)
+    monkeypatch.setattr(history, "SETTLING_SECONDS", 0)
     promote(client, "3")
+    assert history.interrupted_changes(history.alias_changes(client, MODEL)) == {("champion", 2)}
+    history.print_history(client, MODEL, history.alias_changes(client, MODEL))
+    assert capsys.readouterr().out.count("interrupted before the alias was set") == 1
     assert rollback(client) == "1"
 
 
-def test_a_move_too_long_for_mlflow_is_refused_and_nothing_is_broken(client: MlflowClient) -> None:
+def test_change_too_long_for_mlflow_is_rejected_and_changes_nothing(client: MlflowClient) -> None:
     with pytest.raises(UserError, match="shorten the reason"):
         promote(client, "1", reason="x" * 6000)
 
@@ -123,11 +126,11 @@ def test_a_move_too_long_for_mlflow_is_refused_and_nothing_is_broken(client: Mlf
     assert history.drifted_aliases(history.alias_changes(client, MODEL), versions.read_aliases(client, MODEL)) == []
 
 
-def test_the_same_move_told_twice_is_made_once(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the answer to the first was lost on its way."""
+def test_same_change_logged_twice_is_made_once(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the response to the first call was lost."""
     promote(client, "1")
     kept = history.alias_changes(client, MODEL)
-    monkeypatch.setattr(history, "datetime", Stopped(kept[0].at))
+    monkeypatch.setattr(history, "datetime", Stopped(kept[0].time))
 
     history.record_change(client, MODEL, AliasChange("champion", 1, "promote", None, "1"))
 

@@ -1,4 +1,4 @@
-"""The verdict on a model that was made again: the same bytes, or figures that are near enough, or neither."""
+"""The verdict on a reproduced model: the same bytes, metrics within the tolerance, or neither."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from pipeline.tracking import hashes, provenance
 
 RUN = Run(
     RunInfo("0" * 32, "1", "user", RunStatus.to_string(RunStatus.FINISHED), 0, 0, LifecycleStage.ACTIVE),
-    RunData([Metric("test_accuracy", 0.9, 0, 0), Metric("test_macro_f1", 0.8, 0, 0)]),
+    RunData([Metric("test/accuracy", 0.9, 0, 0), Metric("test/macro_f1", 0.8, 0, 0)]),
 )
 PATHS = [*hashes.RESULT_FILES, reproduce.WEIGHTS]
 
@@ -24,12 +24,12 @@ def lock(paths: list[str], **changed: str) -> str:
 
 @pytest.fixture
 def made(tmp_path: Path):
-    """`made(accuracy=0.9, macro_f1=0.8, model="new")`: a folder with these figures, and a model of other bytes."""
+    """`made(accuracy=0.9, macro_f1=0.8, model="new")`: a folder with these metrics, and a model of other bytes."""
 
     def make(accuracy: float, macro_f1: float, **changed: str) -> Path:
         (tmp_path / "reports").mkdir(exist_ok=True)
-        figures = {"classifier": {"accuracy": accuracy, "macro_f1": macro_f1}}
-        (tmp_path / hashes.METRICS).write_text(json.dumps(figures))
+        metrics = {"classifier": {"accuracy": accuracy, "macro_f1": macro_f1}}
+        (tmp_path / hashes.METRICS).write_text(json.dumps(metrics))
         (tmp_path / "dvc.lock").write_text(lock(PATHS, **changed))
         return tmp_path
 
@@ -44,12 +44,12 @@ def test_the_same_bytes_are_identical(made) -> None:
     ("accuracy", "macro_f1", "verdict"),
     [(0.9, 0.8, "within tolerance"), (0.904, 0.796, "within tolerance"), (0.894, 0.8, "not reproduced")],
 )
-def test_other_bytes_are_judged_by_their_figures(made, accuracy: float, macro_f1: float, verdict: str) -> None:
+def test_other_bytes_are_compared_by_their_metrics(made, accuracy: float, macro_f1: float, verdict: str) -> None:
     found = reproduce.compare_results(lock(PATHS), made(accuracy, macro_f1, weights="other", model="other"), RUN, 0.005)
 
     assert found["verdict"] == verdict
-    assert "bytes differ in models/model.onnx, models/weights.safetensors; accuracy" in found["said"]
-    assert "(tolerance 0.005)" in found["said"]
+    assert "bytes differ in models/model.onnx, models/weights.safetensors; accuracy" in found["detail"]
+    assert "(tolerance 0.005)" in found["detail"]
 
 
 def test_what_neither_names_is_not_the_same(made) -> None:
@@ -65,13 +65,13 @@ def test_outs_are_those_of_all_stages() -> None:
     assert YAML(typ="safe").load(lock(PATHS))["stages"]["track"] == {}
 
 
-def test_how_this_machine_differs_is_said() -> None:
+def test_differences_of_the_machine_are_listed() -> None:
     now = provenance.describe_machine()
 
     assert reproduce.machine_differences(now) == []
-    assert reproduce.machine_differences(None) == ["the machine that trained it is not known"]
+    assert reproduce.machine_differences(None) == ["the machine that trained it is unknown"]
     other = now | {"cores": 99, "libraries": now["libraries"] | {"keras": "1.0"}}
     assert reproduce.machine_differences(other) == [
-        f"cores now {now['cores']}, then 99",
-        f"keras now {now['libraries']['keras']}, then 1.0",
+        f"cores: {now['cores']} now, 99 then",
+        f"keras: {now['libraries']['keras']} now, 1.0 then",
     ]

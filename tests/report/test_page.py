@@ -1,4 +1,4 @@
-"""The page: its figures are those of the files, whatever a post says is text, and it needs nothing but itself."""
+"""The report page: its metrics are those of the files, all data is text, and it needs no other file."""
 
 import base64
 import hashlib
@@ -14,112 +14,117 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.report import charts, page, plots
+from pipeline.report import charts, page
+from pipeline.report.page import Champion
 
-# Each is a label, an id or a post that would like to be more than text.
+# Texts, labels and ids that would like to be more than text.
 SCRIPT = "<script>alert(1)</script>"
-HARD = f"""</script></td></table>{SCRIPT} "double" 'single' &amp; &lt;b&gt; <img src=x onerror=x()> {{{{ 7 }}}} <!--"""
+HOSTILE = f"""</script></td></table>{SCRIPT} "two" 'one' &amp; &lt;b&gt; <img src=x onerror=x()> {{{{ 7 }}}} <!--"""
 LABELS = [f'"><{SCRIPT}&amp;', "pythön"]
-WORDS = "sort a dict by value"
+TEXT = "sort a dict by value"
 
 
-def post(text: str = WORDS, **changes: Any) -> dict[str, Any]:
+def make_example(text: str = TEXT, **changes: Any) -> dict[str, Any]:
     return {
-        "id": "test/fruit/0.txt", "text": text, "y_true": "fruit", "y_pred": "pythön", "against": "fruit",
-        "confidence": 0.98765, "network": "wrong", "baseline": "right", "words": [],
+        "id": "test/fruit/0.txt", "text": text, "y_true": "fruit", "y_pred": "pythön", "reference": "fruit",
+        "confidence": 0.98765, "network_correct": False, "baseline_correct": True, "attributions": [],
     } | changes  # fmt: skip
 
 
-def metrics(labels: Sequence[str], wide: bool = True) -> dict[str, Any]:
-    """Figures of which no two are the same: none can stand in the place of another unseen."""
+def make_metrics(labels: Sequence[str], is_ensemble: bool = True) -> dict[str, Any]:
+    """A `metrics.json` whose values all differ, so that none can stand in the place of another unnoticed."""
     numbers = iter(random.Random(1).sample(range(1, 10_000), 1000))
 
-    def some(*names: str) -> dict[str, float]:
+    def values(*names: str) -> dict[str, float]:
         return {name: next(numbers) / 10_000 for name in names}
 
-    def ends() -> list[float]:
+    def interval() -> list[float]:
         return [next(numbers) / 10_000, next(numbers) / 10_000]
 
-    models = ["classifier", "network", "baseline"] if wide else ["classifier", "baseline"]
+    models = ["classifier", "network", "baseline"] if is_ensemble else ["classifier", "baseline"]
     return {
-        "posts": 12345,
-        **{model: some("accuracy", "macro_f1", "log_loss", "ece") for model in models},
-        "mcnemar": {"only_classifier_right": 1010, "only_baseline_right": 2, "p": 0.0386},
-        "before_scaling": some("log_loss", "ece"),
+        "examples": 12345,
+        **{model: values("accuracy", "macro_f1", "log_loss", "ece") for model in models},
+        "mcnemar": {"only_classifier_correct": 1010, "only_baseline_correct": 2, "p_value": 0.0386},
+        "uncalibrated": values("log_loss", "ece"),
         "temperature": 1.2345,
-        "intervals": {model: {"accuracy": ends(), "macro_f1": ends()} for model in models},
-        "macro_f1_above_baseline": [-0.0123456, 0.00001],
-        "labels": [
-            {"label": label} | some("precision", "recall", "f1", "average_precision") | {"posts": 6000}
+        "confidence_intervals": {model: {"accuracy": interval(), "macro_f1": interval()} for model in models},
+        "macro_f1_difference_interval": [-0.0123456, 0.00001],
+        "per_class": [
+            {"label": label} | values("precision", "recall", "f1", "average_precision") | {"support": 6000}
             for label in labels
         ],
     }
 
 
-def draw(folder: Path, labels: Sequence[str]) -> None:
-    """All pictures that the page holds."""
+def draw_charts(folder: Path, labels: Sequence[str]) -> None:
+    """All charts of the page."""
     curve = [{"recall": 1.0, "precision": 0.5}, {"recall": 0.0, "precision": 1.0}]
-    bins = [{"posts": 10, "confidence": 0.6, "accuracy": 0.5}, {"posts": 5, "confidence": 0.9, "accuracy": 1.0}]
-    covered = [{"coverage": 1.0, "accuracy": 0.75}]
-    errors = {"before scaling": 0.2, "after scaling": 0.1, "baseline": 0.3}
-    row = {"by": "code", "slice": "with code", "posts": 9, "accuracy": 0.5, "interval": [0.2, 0.8]}
-    shared = {"posts": 9, "both": 5, "only_network": 2, "only_baseline": 1, "neither": 1}
+    bins = [
+        {"examples": 10, "confidence": 0.6, "accuracy": 0.5}, {"examples": 5, "confidence": 0.9, "accuracy": 1.0}
+    ]  # fmt: skip
+    ece = {"before scaling": 0.2, "after scaling": 0.1, "baseline": 0.3}
+    row = {"by": "code", "slice": "with code", "examples": 9, "accuracy": 0.5, "interval": [0.2, 0.8]}
+    counts = {"examples": 9, "both": 5, "only_network": 2, "only_baseline": 1, "neither": 1}
     epoch = {"epoch": 1, "log_loss": 0.9, "val_log_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.6}
-    evaluation = folder / "evaluation"
-    charts.plot_confusion_matrix(np.eye(2, dtype=int), labels, "title", evaluation / "classifier/confusion_matrix.svg")
+    charts.plot_confusion_matrix(np.eye(2, dtype=int), labels, "title", folder / "confusion_matrix.svg")
     charts.plot_precision_recall(
-        dict.fromkeys(labels, curve), dict.fromkeys(labels, 0.5), evaluation / "plots/precision_recall.svg"
+        dict.fromkeys(labels, curve), dict.fromkeys(labels, 0.5), folder / "precision_recall.svg"
     )
-    charts.plot_reliability(dict.fromkeys(errors, bins), errors, evaluation / "plots/reliability.svg")
-    charts.plot_coverage({"classifier": covered}, evaluation / "plots/coverage.svg")
-    charts.plot_slices([row | {"baseline_accuracy": 0.4}], evaluation / "plots/slices.svg")
-    charts.plot_agreement([{"label": label} | shared for label in labels], evaluation / "plots/agreement.svg")
-    plots.plot_history([epoch, epoch | {"epoch": 2}], 1, folder / "history.svg")
-    plots.plot_gradients({"before": [1.0, 0.1], "after": [1.0, 0.5]}, "title", folder / "gradients.svg")
+    charts.plot_reliability(dict.fromkeys(ece, bins), ece, folder / "reliability.svg")
+    charts.plot_coverage({"classifier": [{"coverage": 1.0, "accuracy": 0.75}]}, folder / "coverage.svg")
+    charts.plot_slices([row | {"baseline_accuracy": 0.4}], folder / "slices.svg")
+    charts.plot_agreement([{"label": label} | counts for label in labels], folder / "agreement.svg")
+    charts.plot_history([epoch, epoch | {"epoch": 2}], 1, folder / "history.svg")
+    charts.plot_gradients({"before": [1.0, 0.1], "after": [1.0, 0.5]}, "title", folder / "gradients.svg")
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`reports/` with the pictures alone; not to be changed."""
-    folder = tmp_path_factory.mktemp("pictures") / "reports"
-    draw(folder, LABELS)
+def plots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the charts; not to be changed."""
+    folder = tmp_path_factory.mktemp("reports") / "plots"
+    draw_charts(folder, LABELS)
     return folder
 
 
 @pytest.fixture
-def reports(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`reports/` of the current folder, with the pictures."""
+def reports(plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`reports/` of the current folder, with the charts alone."""
     monkeypatch.chdir(tmp_path)
-    return shutil.copytree(pictures, tmp_path / "reports")
+    shutil.copytree(plots, tmp_path / "reports/plots")
+    return tmp_path / "reports"
 
 
-def made(
-    posts: Sequence[Mapping[str, Any]] = (),
-    alike: Sequence[Mapping[str, Any]] = (),
+def write_page(
+    examples: Sequence[Mapping[str, Any]] = (),
+    similar_pairs: Sequence[Mapping[str, Any]] = (),
     labels: Sequence[str] = LABELS,
-    sample: bool = False,
-    mistakes: int = 1234,
+    is_sample: bool = False,
+    n_errors: int = 1234,
     changes: Mapping[str, Any] | None = None,
-    wide: bool = True,
-    lineage: Sequence[tuple[str, str]] = (("run", "brave-owl (0123)"),),
+    is_ensemble: bool = True,
+    provenance: Sequence[tuple[str, str]] = (("run", "brave-owl (0123)"),),
     parameters: Sequence[tuple[str, str]] = (("train.cell", "gru"),),
-    champion: Mapping[str, Any] | None = None,
-    source: str = "some posts",
+    champion: Champion | None = None,
+    source: str = "some corpus",
+    run_name: str = "brave-owl",
+    date: str = "2026-11-27",
 ) -> str:
-    """The page of such a result in the current folder."""
+    """The page of such a result in the current folder; `changes` are those of its metrics."""
     files = {
         "split": {
-            "corpus": {"source": source, "sample": sample},
-            "posts": {"train": 7000, "validation": 1001, "test": 12345},
+            "corpus": {"source": source, "sample": is_sample},
+            "examples": {"train": 7000, "validation": 1001, "test": 12345},
         },
-        "metrics": metrics(labels, wide) | dict(changes or {}),
+        "metrics": make_metrics(labels, is_ensemble) | dict(changes or {}),
         "train": {"parameters": 81668, "best_epoch": 4},
-        "posts": {"mistakes": mistakes, "posts": posts, "alike": alike},
+        "explanations": {"errors": n_errors, "examples": examples, "similar_pairs": similar_pairs},
     }
     for name, content in files.items():
         Path(f"reports/{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    page.write_page(Path("reports/report.html"), lineage, parameters, champion, "It is the first & only one.")
-    return Path("reports/report.html").read_text(encoding="utf-8")
+    path = Path("reports/report.html")
+    page.write_page(path, run_name, date, provenance, parameters, champion, "It is the first & only one.")
+    return path.read_text(encoding="utf-8")
 
 
 class Element:
@@ -140,16 +145,16 @@ class Element:
         ]  # fmt: skip
 
     def one(self, tag: str, **attributes: str) -> "Element":
-        (found,) = self.all(tag, **attributes)
-        return found
+        (element,) = self.all(tag, **attributes)
+        return element
 
     @property
     def text(self) -> str:
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
 
 
-class Reader(HTMLParser):
-    """A page as a tree; an element that is not closed, or closed where another one is open, is an error."""
+class TreeParser(HTMLParser):
+    """Reads a page as a tree; asserts that every element is closed, and none while an inner one is open."""
 
     VOID = ("meta", "br", "img", "link", "input")
 
@@ -181,24 +186,29 @@ class Reader(HTMLParser):
 
 
 def read(text: str) -> Element:
-    return Reader(text).root
+    return TreeParser(text).root
 
 
-def shape(root: Element) -> list[tuple[str, list[str]]]:
-    """All tags in order, each with the names of its attributes."""
+def structure(root: Element) -> list[tuple[str, list[str]]]:
+    """The tags in order, each with the names of its attributes."""
     return [(element.tag, list(element.attributes)) for element in root.iter()]
 
 
-def rows(text: str) -> list[Element]:
-    return read(text).one("table", id="posts").one("tbody").all("tr")
+def normalize(text: str) -> str:
+    """The text as a browser shows it: any whitespace is one space."""
+    return " ".join(text.split())
 
 
-def shown(row: Element) -> str:
+def example_rows(text: str) -> list[Element]:
+    return read(text).one("table", id="examples").one("tbody").all("tr")
+
+
+def example_text(row: Element) -> str:
     return row.one("td", **{"class": "text"}).one("div").text
 
 
 def marks(row: Element) -> list[tuple[str, float, bool]]:
-    """What is marked in a post: the words, the share, and whether it speaks against the label predicted."""
+    """The marked words of an example, with their share of the largest attribution, and whether it is negative."""
     return [
         (mark.text, float(re.fullmatch(r"--share:(\d\.\d\d)", mark.attributes["style"] or "")[1]),  # type: ignore[index]
          mark.attributes.get("class") == "against")
@@ -206,141 +216,214 @@ def marks(row: Element) -> list[tuple[str, float, bool]]:
     ]  # fmt: skip
 
 
-def at(figures: Any, path: str) -> Any:
+def look_up(metrics: Any, path: str) -> Any:
     for part in path.split("."):
-        figures = figures[int(part)] if isinstance(figures, list) else figures[part]
-    return figures
+        metrics = metrics[int(part)] if isinstance(metrics, list) else metrics[part]
+    return metrics
 
 
-@pytest.mark.parametrize("wide", [True, False])
-def test_every_figure_is_the_one_of_that_name_in_the_metrics(reports: Path, wide: bool) -> None:
-    told = read(made(wide=wide)).all("data")
+# Title, verdict and metrics
 
-    figures = json.loads((reports / "metrics.json").read_text())
-    for figure in told:
-        value = at(figures, figure.attributes["data-figure"] or "")
-        assert float(figure.attributes["value"] or "") == value
-        assert figure.text == ("12,345" if value == 12345 else f"{value:.4f}")
-    models = ["classifier", "network", "baseline"] if wide else ["classifier", "baseline"]
+
+@pytest.mark.parametrize(
+    ("run_name", "title"),
+    [("brave-owl", "posts: brave-owl, 2026-11-27"), ("posts gru 96 seed 1", "posts gru 96 seed 1, 2026-11-27")],
+)
+def test_title_and_heading_name_corpus_run_and_date(reports: Path, run_name: str, title: str) -> None:
+    root = read(write_page(source="posts", run_name=run_name, date="2026-11-27"))
+
+    assert root.one("title").text == root.one("h1").text == title
+
+
+@pytest.mark.parametrize("is_sample", [True, False])
+def test_verdict_comes_first_and_then_a_warning_if_the_corpus_is_the_sample(reports: Path, is_sample: bool) -> None:
+    root = read(write_page(is_sample=is_sample))
+
+    verdict, *others = root.one("header").all("p")
+    assert verdict.text.startswith("The classifier is significantly better than the baseline: 1,010 examples only the")
+    assert verdict.text.endswith("2 only the baseline (McNemar's test, p = 0.039).")
+    warning = "The sample corpus is generated: its metrics say nothing about real texts."
+    assert [other.text for other in others] == ([warning] if is_sample else [])
+
+
+def test_sections_are_in_order_and_the_contents_link_to_each(reports: Path) -> None:
+    root = read(write_page())
+
+    sections = [section.attributes["id"] for section in root.all("section")]
+    assert sections == ["summary", "errors", "calibration", "per-class", "slices", "training", "provenance"]
+    assert [link.attributes["href"] for link in root.one("nav").all("a")] == [f"#{section}" for section in sections]
+    assert [section.one("h2").text for section in root.all("section")] == [
+        link.text for link in root.one("nav").all("a")
+    ]
+
+
+@pytest.mark.parametrize("is_ensemble", [True, False])
+def test_every_metric_is_the_one_of_its_name_in_the_file(reports: Path, is_ensemble: bool) -> None:
+    values = read(write_page(is_ensemble=is_ensemble)).all("data")
+
+    metrics = json.loads((reports / "metrics.json").read_text())
+    for element in values:
+        value = look_up(metrics, element.attributes["data-metric"] or "")
+        assert float(element.attributes["value"] or "") == value
+        assert element.text == ("12,345" if value == 12345 else f"{value:.4f}")
+    models = ["classifier", "network", "baseline"] if is_ensemble else ["classifier", "baseline"]
     of_models = {f"{model}.{name}" for model in models for name in ("accuracy", "macro_f1", "log_loss", "ece")}
-    ends = {
-        f"intervals.{model}.{name}.{end}" for model in models for name in ("accuracy", "macro_f1") for end in (0, 1)
+    intervals = {
+        f"confidence_intervals.{model}.{name}.{end}"
+        for model in models
+        for name in ("accuracy", "macro_f1")
+        for end in (0, 1)
     }
-    of_labels = {f"labels.{n}.{name}" for n in (0, 1) for name in ("precision", "recall", "f1", "average_precision")}
-    assert {figure.attributes["data-figure"] for figure in told} == of_models | ends | of_labels | {
-        "posts", "temperature", "before_scaling.ece", "before_scaling.log_loss",
-        "macro_f1_above_baseline.0", "macro_f1_above_baseline.1",
+    of_classes = {
+        f"per_class.{n}.{name}" for n in (0, 1) for name in ("precision", "recall", "f1", "average_precision")
+    }
+    assert {element.attributes["data-metric"] for element in values} == of_models | intervals | of_classes | {
+        "examples", "temperature", "uncalibrated.ece", "uncalibrated.log_loss",
+        "macro_f1_difference_interval.0", "macro_f1_difference_interval.1",
     }  # fmt: skip
 
 
-def test_a_row_of_figures_has_the_name_of_its_model_and_its_column(reports: Path) -> None:
-    table = read(made()).one("section", id="good").one("table")
+def test_table_of_metrics_has_a_row_per_model_and_a_column_per_metric(reports: Path) -> None:
+    table = read(write_page()).one("section", id="summary").one("table")
 
-    figures = json.loads((reports / "metrics.json").read_text())
+    metrics = json.loads((reports / "metrics.json").read_text())
     assert [cell.text for cell in table.one("thead").all("th")] == [
         "", "accuracy", "macro F1", "log loss", "calibration error",
     ]  # fmt: skip
-    of_model = [("classifier", "the classifier"), ("network", "its recurrent network alone"),
-                ("baseline", "the linear baseline")]  # fmt: skip
-    for row, (model, name) in zip(table.one("tbody").all("tr"), of_model, strict=True):
+    names = [("classifier", "classifier"), ("network", "network alone"), ("baseline", "baseline")]
+    for row, (model, name) in zip(table.one("tbody").all("tr"), names, strict=True):
         assert row.one("th").text == name
         assert [cell.all("data")[0].text for cell in row.all("td")] == [
-            f"{figures[model][figure]:.4f}" for figure in ("accuracy", "macro_f1", "log_loss", "ece")
+            f"{metrics[model][metric]:.4f}" for metric in ("accuracy", "macro_f1", "log_loss", "ece")
         ]
 
 
-def test_it_says_what_was_judged_and_how_it_was_made(reports: Path) -> None:
-    text = read(made(lineage=[("commit", "c0ffee"), ("corpus <b>", HARD)], parameters=[("train.seed", "<7>")]))
+def test_page_has_sizes_standing_training_and_provenance(reports: Path) -> None:
+    root = read(write_page(provenance=[("commit", "c0ffee"), ("corpus <b>", HOSTILE)], parameters=[("seed", "<7>")]))
 
-    said = " ".join(text.text.split())
-    assert "2 labels; learned from 7,000 posts, chosen by 1,001, judged on 12,345 test posts" in said
-    assert "The classifier beats the baseline: 1,010 posts only the classifier gets right, 2 only" in said
-    assert "It is the first & only one." in said
-    assert "81,668 parameters; the weights kept are those of epoch 4." in said
-    lineage = text.one("section", id="lineage")
-    assert [name.text for name in lineage.all("dt")] == ["commit", "corpus <b>", "train.seed"]
-    assert [value.text for value in lineage.all("dd")] == ["c0ffee", HARD, "<7>"]
-
-
-@pytest.mark.parametrize(("temperature", "said"), [(1.5, "was fitted on validation posts"), (1.0, "changes nothing")])
-def test_it_says_whether_the_probabilities_were_scaled(reports: Path, temperature: float, said: str) -> None:
-    text = " ".join(read(made(changes={"temperature": temperature})).one("section", id="sure").text.split())
-
-    assert f"by the temperature {temperature:.4f}, which {said}, they are" in text
+    text = normalize(root.text)
+    assert "7,000 training, 1,001 validation and 12,345 held-out test examples of 2 labels." in text
+    assert "It is the first & only one." in text
+    assert "81,668 trainable parameters. The weights are those of epoch 4" in text
+    provenance = root.one("section", id="provenance")
+    assert [name.text for name in provenance.all("dt")] == ["commit", "corpus <b>", "seed"]
+    assert [value.text for value in provenance.all("dd")] == ["c0ffee", HOSTILE, "<7>"]
 
 
-def test_another_champion_has_a_row_with_the_figures_that_it_has(reports: Path) -> None:
-    champion = {"name": f"the champion, {SCRIPT}", "figures": {"accuracy": 0.5, "macro_f1": 0.25, "log_loss": 1}}
+def test_champion_has_a_row_with_the_metrics_that_it_has(reports: Path) -> None:
+    champion = Champion(f"champion, {SCRIPT}", {"accuracy": 0.5, "macro_f1": 0.25, "log_loss": 1})
 
-    with_one, without = (read(made(champion=who)).one("section", id="good").all("tr") for who in (champion, None))
+    with_champion, without = (
+        read(write_page(champion=each)).one("section", id="summary").all("tr") for each in (champion, None)
+    )
 
-    assert len(without) == len(with_one) - 1
-    assert [cell.text for cell in with_one[-1].iter() if cell.tag in ("th", "td")] == [
-        f"the champion, {SCRIPT}", "0.5000", "0.2500", "1.0000", "\N{EN DASH}",
+    assert len(without) == len(with_champion) - 1
+    assert [cell.text for cell in with_champion[-1].iter() if cell.tag in ("th", "td")] == [
+        f"champion, {SCRIPT}", "0.5000", "0.2500", "1.0000", "\N{EN DASH}",
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("sample", [True, False])
-def test_it_warns_of_figures_of_the_sample_alone(reports: Path, sample: bool) -> None:
-    text = made(sample=sample)
-
-    assert ("The corpus is a sample for trying out: these figures say nothing of real posts." in text) == sample
+# Calibration
 
 
-def hard(text: str, label: str) -> dict[str, Any]:
-    """A page's posts, of which all that can be anything is this."""
-    one = post(text, id=text, y_true=label, y_pred=label, against=label, words=[[0, 2, 1.5], [3, 5, -0.5]])
-    alike = {side: {"id": text, "text": text, "y_true": label, "y_pred": label} for side in ("one", "other")}
-    return {"posts": [one, one], "alike": [{"similarity": 0.5} | alike], "labels": [label, "pythön"]}
+@pytest.mark.parametrize(
+    ("temperature", "sentence"),
+    [
+        (1.5, "The probabilities are scaled by the temperature 1.5000, fitted on the validation split. The expected"),
+        (1.0, "The probabilities are not scaled (temperature 1.0000). The expected"),
+    ],
+)
+def test_page_says_whether_the_probabilities_are_scaled(reports: Path, temperature: float, sentence: str) -> None:
+    section = read(write_page(changes={"temperature": temperature})).one("section", id="calibration")
+
+    assert sentence in normalize(section.text)
 
 
-def test_whatever_a_post_a_label_or_an_id_says_is_text(reports: Path) -> None:
-    root = read(made(**hard(HARD, LABELS[0]), source=HARD))
-    plain = read(made(**hard("a harmless post", LABELS[0])))
+@pytest.mark.parametrize(
+    ("ece", "log_loss", "worsened"),
+    [
+        (0.03, 0.6, "calibration error and the log loss"),
+        (0.03, 0.5, "calibration error"),
+        (0.01, 0.6, "log loss"),
+        (0.01, 0.4, None),
+        (0.02, 0.5, None),
+    ],
+)
+def test_page_says_if_temperature_scaling_made_the_calibration_worse(
+    reports: Path, ece: float, log_loss: float, worsened: str | None
+) -> None:
+    classifier = make_metrics(LABELS)["classifier"] | {"ece": ece, "log_loss": log_loss}
+    changes = {"uncalibrated": {"ece": 0.02, "log_loss": 0.5}, "classifier": classifier}
 
-    assert shape(root) == shape(plain)
+    section = read(write_page(changes=changes)).one("section", id="calibration")
+
+    warnings = [paragraph.text for paragraph in section.all("p", **{"class": "warning"})]
+    sentence = f"Temperature scaling made the {worsened} on the test split larger."
+    assert warnings == ([sentence] if worsened else [])
+
+
+# Data is text
+
+
+def hostile_data(text: str, label: str) -> dict[str, Any]:
+    """The arguments of a page whose examples are such texts."""
+    example = make_example(
+        text, id=text, y_true=label, y_pred=label, reference=label, attributions=[[0, 2, 1.5], [3, 5, -0.5]]
+    )
+    pair = {side: {"id": text, "text": text, "y_true": label, "y_pred": label} for side in ("first", "second")}
+    return {
+        "examples": [example, example], "similar_pairs": [{"similarity": 0.5} | pair], "labels": [label, "pythön"]
+    }  # fmt: skip
+
+
+def test_texts_labels_ids_and_names_are_text_whatever_they_contain(reports: Path) -> None:
+    root = read(write_page(**hostile_data(HOSTILE, LABELS[0]), source=HOSTILE, run_name=f"brave-owl {HOSTILE}"))
+    plain = read(write_page(**hostile_data("a harmless text", LABELS[0])))
+
+    assert structure(root) == structure(plain)
     assert [script.text for script in root.all("script")] == [(page.HERE / "page.js").read_text()]
-    assert root.one("h1").text == root.one("title").text == f"{HARD}: what came out"
-    for row in root.one("table", id="posts").one("tbody").all("tr"):
+    assert root.one("h1").text == root.one("title").text == f"{HOSTILE}: brave-owl {HOSTILE}, 2026-11-27"
+    for row in root.one("table", id="examples").one("tbody").all("tr"):
         assert [cell.text for cell in row.all("td")[:3]] == [LABELS[0], LABELS[0], "0.988"]
-        assert shown(row) == HARD
-        assert [mark.text for mark in row.all("mark")] == [HARD[:2], HARD[3:5]]
-        assert row.one("span").text == HARD
-        assert [row.attributes[f"data-{name}"] for name in ("y_true", "y_pred")] == [LABELS[0]] * 2
-    for cell in root.one("section", id="alike").all("td"):
-        assert cell.one("div").text == cell.all("span")[1].text == HARD
+        assert example_text(row) == HOSTILE
+        assert [mark.text for mark in row.all("mark")] == [HOSTILE[:2], HOSTILE[3:5]]
+        assert row.one("span").text == HOSTILE
+        assert [row.attributes[f"data-{name}"] for name in ("true", "predicted")] == [LABELS[0]] * 2
+    for cell in root.one("details", id="similar").all("td"):
+        assert cell.one("div").text == cell.all("span")[1].text == HOSTILE
         assert cell.all("span")[0].text == f"{LABELS[0]}, predicted {LABELS[0]}"
-    assert [option.text for option in root.one("select", id="y_true").all("option")] == ["any label", *LABELS]
-    assert root.one("section", id="fails").one("tbody").all("th")[0].text == LABELS[0]
+    assert [option.text for option in root.one("select", id="true").all("option")] == ["any", *LABELS]
+    assert root.one("section", id="per-class").one("tbody").all("th")[0].text == LABELS[0]
 
 
-def test_a_label_that_is_a_script_is_text_in_the_pictures_too(reports: Path) -> None:
-    pictures = read(made()).all("svg")
+def test_labels_in_the_charts_are_text_whatever_they_contain(reports: Path) -> None:
+    svgs = read(write_page()).all("svg")
 
-    assert len(pictures) == 8
-    assert sum(text.text == LABELS[0] for picture in pictures for text in picture.all("text")) == 2  # of the matrix
-    assert not any(element.tag in ("script", "image", "img", "!--") for svg in pictures for element in svg.iter())
+    assert len(svgs) == 8
+    assert sum(text.text == LABELS[0] for svg in svgs for text in svg.all("text")) == 2  # axes of the matrix
+    assert not any(element.tag in ("script", "image", "img", "!--") for svg in svgs for element in svg.iter())
 
 
-def test_no_attribute_calls_anything(reports: Path) -> None:
-    attributes = {name for element in read(made(**hard(HARD, LABELS[0]))).iter() for name in element.attributes}
+def test_no_attribute_runs_or_loads_anything(reports: Path) -> None:
+    root = read(write_page(**hostile_data(HOSTILE, LABELS[0])))
 
+    attributes = {name for element in root.iter() for name in element.attributes}
     assert attributes
     assert not {name for name in attributes if name.startswith("on") or name in ("src", "action", "srcdoc")}
 
 
-def test_only_the_pages_own_script_may_run(reports: Path) -> None:
-    root = read(made(**hard(HARD, LABELS[0])))
+def test_only_the_script_of_the_page_may_run(reports: Path) -> None:
+    root = read(write_page(**hostile_data(HOSTILE, LABELS[0])))
 
     policy = root.one("meta", **{"http-equiv": "Content-Security-Policy"}).attributes["content"] or ""
-    digest = base64.b64encode(hashlib.sha256(root.one("script").text.encode()).digest()).decode()
+    sha256 = base64.b64encode(hashlib.sha256(root.one("script").text.encode()).digest()).decode()
     assert dict(rule.split(" ", 1) for rule in policy.split("; ")) == {
-        "default-src": "'none'", "style-src": "'unsafe-inline'", "script-src": f"'sha256-{digest}'",
+        "default-src": "'none'", "style-src": "'unsafe-inline'", "script-src": f"'sha256-{sha256}'",
     }  # fmt: skip
 
 
-def test_it_names_no_other_host_and_no_other_file(reports: Path) -> None:
-    text = made([post()])
+def test_page_names_no_host_and_no_other_file(reports: Path) -> None:
+    text = write_page([make_example()])
 
     assert set(re.findall(r"\w*://[^\"'\s<]*", text)) == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert all(link.startswith("#") for link in re.findall(r'href="([^"]*)"', text))
@@ -348,178 +431,191 @@ def test_it_names_no_other_host_and_no_other_file(reports: Path) -> None:
     assert "@import" not in text
 
 
-def test_its_links_lead_to_its_sections(reports: Path) -> None:
-    root = read(made())
-
-    links = [link.attributes["href"] for link in root.one("nav").all("a")]
-    assert links == [f"#{section.attributes['id']}" for section in root.all("section")]
-
-
-def test_the_script_finds_all_that_it_looks_for(reports: Path) -> None:
-    root = read(made([post()]))
+def test_script_finds_the_elements_and_attributes_that_it_uses(reports: Path) -> None:
+    root = read(write_page([make_example()]))
     script = root.one("script").text
 
     ids = re.findall(r'"(\w+)"', re.findall(r"\[(.*)\]\.map", script)[0]) + re.findall(r'ById\("(\w+)"\)', script)
-    assert ids == ["kind", "y_true", "y_pred", "count"]
+    assert ids == ["kind", "true", "predicted", "more", "count"]
     assert all(len([each for each in root.iter() if each.attributes.get("id") == id]) == 1 for id in ids)
     kinds = [option.attributes["value"] for option in root.one("select", id="kind").all("option")]
     assert kinds == re.findall(r"^  (\w+): \(row\) =>", script, flags=re.MULTILINE)
-    (row,) = root.one("table", id="posts").one("tbody").all("tr")
+    (row,) = root.one("table", id="examples").one("tbody").all("tr")
     assert {f"data-{name}" for name in re.findall(r"\brow\.(?:dataset\.)?(\w+)", script)} - {
         "data-dataset", "data-hidden",
     } == set(row.attributes)  # fmt: skip
-    assert (row.attributes["data-network"], row.attributes["data-baseline"]) == ("wrong", "right")
+    assert (row.attributes["data-network"], row.attributes["data-baseline"]) == ("0", "1")
 
 
-def test_a_label_with_blanks_is_chosen_by_the_name_that_its_posts_have(reports: Path) -> None:
-    label = " two  blanks "  # of an option's text a browser leaves these out
+def test_label_with_spaces_is_selected_by_the_value_that_its_examples_have(reports: Path) -> None:
+    label = " two  spaces "  # a browser strips and collapses them in the text of an option
 
-    root = read(made([post(y_true=label, y_pred=label)], labels=[label, "pythön"]))
+    root = read(write_page([make_example(y_true=label, y_pred=label)], labels=[label, "pythön"]))
 
-    (row,) = root.one("table", id="posts").one("tbody").all("tr")
-    for name in ("y_true", "y_pred"):
+    (row,) = root.one("table", id="examples").one("tbody").all("tr")
+    for name in ("true", "predicted"):
         values = [option.attributes["value"] for option in root.one("select", id=name).all("option")]
         assert values == ["", label, "pythön"]
         assert row.attributes[f"data-{name}"] == label
 
 
-def test_marked_are_the_words_that_moved_the_answer_with_their_share_of_the_largest(reports: Path) -> None:
-    (row,) = rows(made([post(words=[[0, 4, -0.5], [7, 11, 2.0], [15, 20, 0.1]])]))
+# Attributions
 
-    assert shown(row) == WORDS
+
+def test_words_are_marked_with_their_share_of_the_largest_attribution(reports: Path) -> None:
+    (row,) = example_rows(write_page([make_example(attributions=[[0, 4, -0.5], [7, 11, 2.0], [15, 20, 0.1]])]))
+
+    assert example_text(row) == TEXT
     assert marks(row) == [("sort", 0.25, True), ("dict", 1.0, False), ("value", 0.05, False)]
 
 
-def test_of_two_words_the_one_that_moved_more_is_marked_more_whatever_its_direction(reports: Path) -> None:
+def test_word_is_marked_the_more_the_larger_its_absolute_attribution(reports: Path) -> None:
     words = ["one", "two", "three", "four", "five", "six", "seven"]
-    moved = [0.3, -0.1, 2.5, -3.0, 1.1, -0.6, 0.02]
+    values = [0.3, -0.1, 2.5, -3.0, 1.1, -0.6, 0.02]
     text = " ".join(words)
-    spans = [[text.index(word), text.index(word) + len(word), share] for word, share in zip(words, moved, strict=True)]
+    spans = [[text.index(word), text.index(word) + len(word), value] for word, value in zip(words, values, strict=True)]
 
-    (row,) = rows(made([post(text, words=spans)]))
+    (row,) = example_rows(write_page([make_example(text, attributions=spans)]))
 
     by_share = sorted(marks(row), key=lambda mark: mark[1])
     assert [mark[0] for mark in by_share] == ["seven", "two", "one", "six", "five", "three", "four"]
     assert [mark[2] for mark in by_share] == [False, True, False, True, False, False, True]
 
 
-def test_marks_stand_right_beside_each_other_and_after_characters_of_any_width(reports: Path) -> None:
+def test_adjacent_words_are_marked_also_after_characters_of_any_width(reports: Path) -> None:
     text = "\n 🎄é<&>f(x)"
 
-    (row,) = rows(made([post(text, words=[[7, 8, 1.0], [8, 9, -1.0], [9, 10, 0.5]])]))
+    (row,) = example_rows(write_page([make_example(text, attributions=[[7, 8, 1.0], [8, 9, -1.0], [9, 10, 0.5]])]))
 
-    assert shown(row) == text
+    assert example_text(row) == text
     assert [mark[0] for mark in marks(row)] == ["f", "(", "x"]
 
 
-def test_a_post_that_nothing_moved_is_shown_without_marks(reports: Path) -> None:
-    (row,) = rows(made([post(words=[])]))
+def test_example_without_attributions_has_no_marks(reports: Path) -> None:
+    (row,) = example_rows(write_page([make_example(attributions=[])]))
 
-    assert (shown(row), marks(row)) == (WORDS, [])
-
-
-def test_a_post_that_is_cut_says_so_and_words_beyond_are_not_marked(reports: Path) -> None:
-    text = "dict " * 299 + "word1 word2"  # `word1` ends where 1500 characters do
-    words = [[0, 4, 1.0], [1495, 1500, -2.0], [1501, 1506, 4.0]]
-
-    cut, whole = rows(made([post(text, words=words), post(text[:1500], words=words[:2])]))
-
-    assert shown(cut) == text[:1500] + " …"
-    assert marks(cut) == [("dict", 0.25, False), ("word1", 0.5, True)]
-    assert shown(whole) == text[:1500]
-    assert marks(whole) == [("dict", 0.5, False), ("word1", 1.0, True)]
+    assert (example_text(row), marks(row)) == (TEXT, [])
 
 
-def test_a_word_that_the_cut_goes_through_is_not_marked(reports: Path) -> None:
-    (row,) = rows(made([post("a" * 1498 + "dict", words=[[1498, 1502, 1.0]])]))
-
-    assert (shown(row), marks(row)) == ("a" * 1498 + "di …", [])
-
-
-@pytest.mark.parametrize("length", [1500, 1501])
-def test_posts_that_are_alike_are_cut_as_well_and_say_so(reports: Path, length: int) -> None:
-    sides = [{"id": f"{n}.txt", "text": "<" * length, "y_true": f"l{n}", "y_pred": f"p{n}"} for n in (1, 2)]
-    pair = {"similarity": 0.98765, "one": sides[0], "other": sides[1]}
-
-    section = read(made(alike=[pair])).one("section", id="alike")
-
-    assert section.one("th").text == "0.99 alike: l1 and l2"
-    assert [div.text for div in section.all("div") if not div.attributes] == [
-        "<" * 1500 + (" …" if length > 1500 else "")
-    ] * 2
-    assert [span.text for span in section.all("span")] == ["l1, predicted p1", "1.txt", "l2, predicted p2", "2.txt"]
-
-
-def test_where_no_posts_are_alike_it_says_so(reports: Path) -> None:
-    assert "No two posts of different labels share a word." in read(made()).one("section", id="alike").text
-
-
-@pytest.mark.parametrize("text", ["🎄" * 2000, '&"' * 1000, "a" * 2000], ids=["tree", "quotes", "a"])
-def test_of_very_many_mistakes_the_first_have_room_and_it_says_how_many_they_are(reports: Path, text: str) -> None:
-    words = [[place, place + 1, 1.0] for place in range(0, 1500, 100)]
-    made([post(text, id=str(number), words=words) for number in range(2500)], mistakes=2500)
-
-    size = (reports / "report.html").stat().st_size
-    there = re.findall(r'<span class="id soft">(\d+)</span>', (reports / "report.html").read_text(encoding="utf-8"))
-    assert 2_000_000 < size < 5_000_000
-    assert there == [str(number) for number in range(len(there))]
-    said = f"{len(there):,} of its 2,500 mistakes are here"
-    assert said in (reports / "report.html").read_text(encoding="utf-8")
-
-
-def test_what_is_no_mistake_has_room_before_the_last_mistakes(reports: Path) -> None:
-    long = [post("a" * 1500, id=f"{number}", words=[[0, 1, 1.0]]) for number in range(3000)]
-    right = post("b", id="right", y_true="pythön", words=[])
-
-    text = made([*long, right])
-
-    there = re.findall(r'<span class="id soft">(\w+)</span>', text)
-    assert there == [*(str(number) for number in range(len(there) - 1)), "right"]
-    assert 1000 < len(there) < 3000
-
-
-def test_where_all_posts_have_room_none_is_said_to_be_left_out(reports: Path) -> None:
-    text = made([post()] * 3, mistakes=3)
-
-    assert len(rows(text)) == 3
-    assert read(text).one("output").text == "3 posts"
-    assert "Of its 3 mistakes" in text
-    assert "are here" not in text
-
-
-def test_the_same_inputs_give_the_same_bytes_and_others_give_others(reports: Path) -> None:
-    first, other, again = (made([post(words=words)]) for words in ([[0, 4, 1.0]], [[0, 4, -1.0]], [[0, 4, 1.0]]))
-
-    assert again == first != other
-
-
-def test_pieces_put_together_are_the_text() -> None:
+def test_split_text_keeps_the_text_and_marks_the_words_that_end_in_it() -> None:
     rng = random.Random(1)
     for _ in range(200):
         text = "".join(rng.choices("ab <&\n🎄", k=rng.randint(0, 30)))
         borders = sorted(rng.sample(range(40), 8))
         spans = zip(borders[::2], borders[1::2], strict=True)
-        words = [(begin, end, rng.uniform(-3, 3)) for begin, end in spans]
+        attributions = [(start, end, rng.uniform(-3, 3)) for start, end in spans]
 
-        pieces = list(page.pieces(text, words))
+        pieces = list(page.highlight(text, attributions))
 
         assert "".join(piece for piece, _ in pieces) == text
         marked = [piece for piece, share in pieces if share is not None]
-        assert marked == [text[begin:end] for begin, end, _ in words if end <= len(text)]
+        assert marked == [text[start:end] for start, end, _ in attributions if end <= len(text)]
         assert all(-1 <= share <= 1 for _, share in pieces if share is not None)
 
 
-def test_a_label_that_is_named_as_a_colour_keeps_its_name(reports: Path) -> None:
-    svg = '<svg><text style="fill: #000000">#000000</text></svg>'
-    (reports / "named.svg").write_text(svg, encoding="utf-8")
-
-    assert page.picture("named.svg") == '<svg><text style="fill: currentColor">#000000</text></svg>'
+# Long texts and many examples
 
 
-def test_a_picture_is_taken_in_without_its_ground_and_in_the_pages_colours(reports: Path) -> None:
-    before = (reports / "evaluation/plots/coverage.svg").read_text(encoding="utf-8")
+def test_long_text_is_cut_and_words_after_the_cut_are_not_marked(reports: Path) -> None:
+    text = "dict " * 299 + "word1 word2"  # `word1` ends at the 1500th character
+    attributions = [[0, 4, 1.0], [1495, 1500, -2.0], [1501, 1506, 4.0]]
 
-    svg = page.picture("evaluation/plots/coverage.svg")
+    cut, whole = example_rows(
+        write_page(
+            [make_example(text, attributions=attributions), make_example(text[:1500], attributions=attributions[:2])]
+        )
+    )
+
+    assert example_text(cut) == text[:1500] + " …"
+    assert marks(cut) == [("dict", 0.25, False), ("word1", 0.5, True)]
+    assert example_text(whole) == text[:1500]
+    assert marks(whole) == [("dict", 0.5, False), ("word1", 1.0, True)]
+
+
+def test_word_across_the_cut_is_not_marked(reports: Path) -> None:
+    (row,) = example_rows(write_page([make_example("a" * 1498 + "dict", attributions=[[1498, 1502, 1.0]])]))
+
+    assert (example_text(row), marks(row)) == ("a" * 1498 + "di …", [])
+
+
+@pytest.mark.parametrize("length", [1500, 1501])
+def test_similar_examples_are_cut_as_well(reports: Path, length: int) -> None:
+    sides = [{"id": f"{n}.txt", "text": "<" * length, "y_true": f"l{n}", "y_pred": f"p{n}"} for n in (1, 2)]
+    pair = {"similarity": 0.98765, "first": sides[0], "second": sides[1]}
+
+    details = read(write_page(similar_pairs=[pair])).one("details", id="similar")
+
+    assert details.one("summary").text == "Similar test examples with different labels (1 pair)"
+    assert details.one("th").text == "similarity 0.99: l1 and l2"
+    assert [div.text for div in details.all("div")] == ["<" * 1500 + (" …" if length > 1500 else "")] * 2
+    assert [span.text for span in details.all("span")] == ["l1, predicted p1", "1.txt", "l2, predicted p2", "2.txt"]
+
+
+def test_page_without_similar_examples_says_so(reports: Path) -> None:
+    text = read(write_page()).one("details", id="similar").text
+
+    assert "No two examples with different labels share a word." in text
+
+
+@pytest.mark.parametrize("text", ["🎄" * 2000, '&"' * 1000, "a" * 2000], ids=["tree", "quotes", "a"])
+def test_page_with_many_errors_has_the_first_of_them_says_how_many_and_is_limited_in_size(
+    reports: Path, text: str
+) -> None:
+    attributions = [[start, start + 1, 1.0] for start in range(0, 1500, 100)]
+    examples = [make_example(text, id=str(number), attributions=attributions) for number in range(2500)]
+
+    html = write_page(examples, n_errors=2500)
+
+    assert 2_000_000 < (reports / "report.html").stat().st_size < 5_000_000
+    ids = re.findall(r'<span class="id soft">(\d+)</span>', html)
+    assert ids == [str(number) for number in range(len(ids))]
+    assert f"{len(ids):,} of 2,500 errors are shown, those with the highest confidence." in html
+
+
+def test_correct_predictions_take_precedence_over_the_last_errors(reports: Path) -> None:
+    errors = [make_example("a" * 1500, id=f"{number}", attributions=[[0, 1, 1.0]]) for number in range(3000)]
+    correct = make_example("b", id="correct", y_true="pythön")
+
+    html = write_page([*errors, correct])
+
+    ids = re.findall(r'<span class="id soft">(\w+)</span>', html)
+    assert ids == [*(str(number) for number in range(len(ids) - 1)), "correct"]
+    assert 1000 < len(ids) < 3000
+
+
+def test_page_with_room_for_all_errors_does_not_say_that_some_are_omitted(reports: Path) -> None:
+    html = write_page([make_example()] * 3, n_errors=3)
+
+    assert len(example_rows(html)) == 3
+    assert read(html).one("output").text == "3 examples"
+    assert "All 3 errors, those with the highest confidence first." in html
+    assert "are shown" not in html
+
+
+def test_same_inputs_give_the_same_bytes_and_others_give_others(reports: Path) -> None:
+    first, other, again = (
+        write_page([make_example(attributions=attributions)])
+        for attributions in ([[0, 4, 1.0]], [[0, 4, -1.0]], [[0, 4, 1.0]])
+    )
+
+    assert again == first != other
+
+
+# Charts
+
+
+def test_label_that_is_a_color_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "chart.svg").write_text('<svg><text style="fill: #000000">#000000</text></svg>', encoding="utf-8")
+
+    svg = page.read_chart(tmp_path / "chart.svg")
+
+    assert svg == '<svg><text style="fill: currentColor">#000000</text></svg>'
+
+
+def test_chart_is_inlined_without_its_background_and_in_the_colors_of_the_page(plots: Path) -> None:
+    before = (plots / "coverage.svg").read_text(encoding="utf-8")
+
+    svg = page.read_chart(plots / "coverage.svg")
 
     assert "#ffffff" in before
     assert "#000000" in before
@@ -530,19 +626,8 @@ def test_a_picture_is_taken_in_without_its_ground_and_in_the_pages_colours(repor
     assert [text.text for text in root.all("text")] == [text.text for text in whole.all("text")]
     assert len(root.all("path")) == len(whole.all("path")) - 1
     assert not root.all("metadata")
-    # What is drawn with `use` is there.
+    # All elements that `use` refers to are there.
     ids = {element.attributes["id"] for element in root.iter() if "id" in element.attributes}
     used = {(use.attributes["xlink:href"] or "").removeprefix("#") for use in root.all("use")}
     assert used
     assert used <= ids
-
-
-def test_predictions_are_those_of_the_classifier_a_row_per_post(reports: Path) -> None:
-    (reports / "evaluation/classifier/predictions.csv").write_text(
-        'id,actual,predicted,probability_a\n"1,\n2",a,"ü ""b""",0.5\n3,b,b,0.25\n', encoding="utf-8"
-    )
-
-    assert page.predictions() == [
-        {"id": "1,\n2", "y_true": "a", "y_pred": 'ü "b"', "probability_a": "0.5"},
-        {"id": "3", "y_true": "b", "y_pred": "b", "probability_a": "0.25"},
-    ]
