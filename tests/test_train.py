@@ -1,11 +1,10 @@
-"""The stage train: the same twice, by itself and beside others, and what is kept, also where a training goes astray."""
+"""Stage train: reproducible bytes, validation metrics of the exported model, and one-line errors."""
 
+import contextlib
 import csv
 import json
-import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,355 +20,390 @@ from pipeline.model import linear
 from pipeline.model.classifier import Classifier, apply_temperature, log_probabilities
 
 ROOT = Path(__file__).parent.parent
-MADE = ["models/model.onnx", "models/weights.safetensors", "models/network.json", "models/ngram_features.safetensors"]
-MADE += ["reports/history.csv", "reports/gradients.csv", "reports/history.svg", "reports/gradients.svg"]
-MADE += ["reports/train.json"]
-FIGURES = ["accuracy", "log_loss"]
+OUTPUTS = ["models/model.onnx", "models/weights.safetensors", "models/network.json"]
+OUTPUTS += ["models/ngram_features.safetensors", "data/fingerprints/train.parquet"]
+OUTPUTS += ["reports/history.csv", "reports/gradients.csv", "reports/train.json"]
+
+# Several tests use one training: of the ensemble, and of the network alone. Such smoothing makes the network much less
+# confident than accurate, so that the temperature is certainly below 1.
+ENSEMBLE: dict[str, Any] = {"bidirectional": True, "label_smoothing": 0.6}
+NETWORK_ALONE: dict[str, Any] = {
+    "cell": "rnn", "pooling": "last", "mask": False, "optimizer": "rmsprop", "learning_rate_schedule": "constant",
+    "clip_norm": None, "patience": None, "max_ngram": 0, "char_ngrams": False,
+    "ensemble_with_baseline": False, "temperature_scaling": False,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as it is before training on a small sample."""
-    folder = tmp_path_factory.mktemp("posts")
-    for name in ("dvc.yaml", "pipeline"):  # what the key of the run is made of
+def vectorized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the outputs of all stages before train, from a small sample."""
+    folder = tmp_path_factory.mktemp("vectorized")
+    for name in ("dvc.yaml", "pipeline"):  # the hash of a run's inputs is computed from them
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
     text = (ROOT / "tests/params.yaml").read_text()
-    assert "sample_posts: 320" in text
-    (folder / "params.yaml").write_text(text.replace("sample_posts: 320", "sample_posts: 160"))
+    assert "sample_size: 320" in text
+    (folder / "params.yaml").write_text(text.replace("sample_size: 320", "sample_size: 160"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("DVC_ROOT", raising=False)
-        for before in (source, fetch, split, vectorize, baseline):
-            before.main()
+        for stage in (source, fetch, split, vectorize, baseline):
+            stage.main()
     return folder
 
 
-@pytest.fixture
-def process(
-    posts: Path, workspace: Path, set_params: Callable, run: Callable
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`process(seed=2)` trains on these posts in a process, with the tests' parameters but for the ones given."""
-    shutil.copytree(posts, workspace, dirs_exist_ok=True)
-
-    def start(**section) -> subprocess.CompletedProcess[str]:
-        set_params(train={"epochs": 2} | section)
-        return run("pipeline.train")
-
-    return start
-
-
 @pytest.fixture(scope="module")
-def made() -> dict[str, Path]:
-    """The folders of the trainings in this process, by their parameters: several tests may look at one."""
+def folders() -> dict[str, Path]:
+    """The folders of the trainings in this process, by their parameters: several tests use one training."""
     return {}
 
 
 @pytest.fixture
 def trained(
-    posts: Path, made: dict[str, Path], tmp_path: Path, set_params: Callable, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., None]]:
-    """`trained(seed=2)` trains in this process, where no test did so before, and goes to the folder of it."""
-    from pipeline.model.backend import keras  # here, as TensorFlow takes seconds to import
+    vectorized: Path,
+    folders: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    set_params: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., Path]]:
+    """`trained(seed=2)` trains in this process, unless a test did so before, and changes to the folder, which it gives.
 
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    `logged.json` there has what would have been logged to MLflow. `prepare` may change the folder before training.
+    """
+    from pipeline.model.backend import keras  # TensorFlow takes seconds to import
+    from pipeline.tracking import runs
+
+    @contextlib.contextmanager
+    def training_run(params) -> Iterator[Callable[[dict[str, float]], None]]:
+        rows: list[dict[str, float]] = []
+        yield rows.append
+        Path("logged.json").write_text(json.dumps(rows))
+
+    monkeypatch.setattr(runs, "training_run", training_run)
     handler = signal.getsignal(signal.SIGTERM)
 
-    def go(**section) -> None:
-        key = str(sorted(section.items()))
-        if key not in made:
-            made[key] = tmp_path / f"trained-{len(made)}"
-            shutil.copytree(posts, made[key])
-            monkeypatch.chdir(made[key])
-            set_params(train={"epochs": 2} | section)
-            keras.utils.clear_session()  # else layers have other names than those of the network before
+    def train_once(prepare: Callable[[], None] = lambda: None, **changes) -> Path:
+        key = f"{prepare.__name__} {sorted(changes.items())}"
+        if key not in folders:
+            folder = tmp_path_factory.mktemp("trained") / "workspace"
+            shutil.copytree(vectorized, folder)
+            monkeypatch.chdir(folder)
+            set_params(train={"epochs": 2} | changes)
+            prepare()
+            keras.utils.clear_session()  # otherwise the numbers in layer names go on from the previous network
             cli.run(train.main)
-        monkeypatch.chdir(made[key])
+            folders[key] = folder
+        monkeypatch.chdir(folders[key])
+        return folders[key]
 
-    yield go
+    yield train_once
     signal.signal(signal.SIGTERM, handler)
 
 
-def history() -> list[dict[str, float]]:
+def read_history() -> list[dict[str, float]]:
     with Path("reports/history.csv").open(newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def report() -> dict:
+def read_report() -> dict:
     return json.loads(Path("reports/train.json").read_text())
 
 
-def network_says(epoch: dict[str, float]) -> dict:
-    """What that epoch's network gave on validation."""
-    # A post the log loss of which is 1e-4 off is one that two ways of adding up see alike.
-    return {name: pytest.approx(epoch[f"val_{name}"], abs=1e-4) for name in FIGURES}
+def read_validation(classifier: Classifier) -> tuple[list[str], np.ndarray]:
+    texts, labels = (tables.read_column(train.VALIDATION, name) for name in ("text", "label"))
+    return texts, np.array([classifier.labels.index(label) for label in labels])
 
 
-def told(figures: dict[str, float]) -> dict[str, float]:
-    return {name: figures[name] for name in FIGURES}
+def assert_metrics_of_epoch(metrics: dict[str, float], epoch: dict[str, float]) -> None:
+    """The metrics equal what Keras computed on the validation split in that epoch."""
+    for name in ("accuracy", "log_loss"):
+        assert metrics[name] == pytest.approx(epoch[f"val_{name}"], abs=1e-4)
 
 
-# The same again: in a process of its own, and in this one, whatever it did before. TensorFlow takes as many threads as
-# there are cores: nothing here, nor in the pipeline, keeps it to one.
-
-BOTH_WAYS = {"bidirectional": True}
+def read_outputs(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
 
 
-@pytest.fixture
-def alone(process: Callable) -> Callable[..., dict[str, bytes]]:
-    """`alone(seed=2)` trains in a process of its own, and gives the files it made."""
-
-    def go(**section) -> dict[str, bytes]:
-        done = process(**section)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stderr == ""  # no notices of TensorFlow's, no warnings
-        return {name: Path(name).read_bytes() for name in MADE}
-
-    return go
+# Reproducibility: in another process, and in this one, whatever it did before. TensorFlow uses as many threads as there
+# are cores: neither the tests nor the pipeline limit it to one.
 
 
-@pytest.fixture
-def here(trained: Callable) -> Callable[..., dict[str, bytes]]:
-    """`here(seed=2)` gives the files that a training in this process made."""
+@pytest.mark.slow
+def test_a_seed_reproduces_the_bytes_and_another_seed_does_not(
+    vectorized: Path, workspace: Path, set_params: Callable, run: Callable, trained: Callable
+) -> None:
+    shutil.copytree(vectorized, workspace, dirs_exist_ok=True)
+    set_params(train={"epochs": 2} | ENSEMBLE)
 
-    def go(**section) -> dict[str, bytes]:
-        trained(**section)
-        return {name: Path(name).read_bytes() for name in MADE}
+    process = run("pipeline.train")
 
-    return go
-
-
-def test_a_seed_gives_the_same_bytes_again_and_another_seed_others(alone: Callable, here: Callable) -> None:
-    first = alone(**BOTH_WAYS)
-    again = here(**BOTH_WAYS)
-    other = here(**BOTH_WAYS, seed=2)
-
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.stderr == ""  # no start-up messages of TensorFlow, no warnings
+    first, again = read_outputs(workspace), read_outputs(trained(**ENSEMBLE))
+    other = read_outputs(trained(**ENSEMBLE, seed=2))
     assert again == first
     assert other["models/weights.safetensors"] != first["models/weights.safetensors"]
     assert other["models/network.json"] == first["models/network.json"]
 
 
-def test_learned_vectors_are_the_same_again_however_many_gradients_are_summed(alone: Callable, here: Callable) -> None:
-    # All posts are a batch: enough look-ups of each vector that threads share the sum of its gradients.
-    posts = len(tables.read_column(Path("data/ids/train.parquet"), "id"))
-    section = {"vectors": "random", "units": 4, "mask": False, "batch": posts, "epochs": 15}
-    section |= {"ngrams": 0, "character_ngrams": False, "optimizer": "rmsprop", "clip_norm": None}
-
-    assert alone(**section) == here(**section)
-
-
-@pytest.mark.parametrize(
-    "section",
-    [
-        # Everything that draws a number while training.
-        {"cell": "lstm", "pooling": "attention", "layers": 2, "word_dropout": 0.1, "spatial_dropout": 0.1,
-         "recurrent_dropout": 0.1, "weight_averaging": 0.9, "vectors": "random"},
-        {"cell": "rnn", "pooling": "last", "mask": False, "optimizer": "rmsprop", "schedule": "constant",
-         "clip_norm": None, "patience": None, "wide": False, "ngrams": 0, "character_ngrams": False},
-    ],
-    ids=["many dropouts", "the plainest"],
-)  # fmt: skip
-def test_every_kind_of_training_gives_the_same_bytes_again(alone: Callable, here: Callable, section: dict) -> None:
-    assert alone(**section, epochs=1) == here(**section, epochs=1)
+TRAIN_IN_FOLDERS = """
+import os, sys
+from pipeline import train
+from pipeline.model.backend import keras
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    keras.utils.clear_session()  # otherwise the numbers in layer names go on from the previous network
+    train.main()
+"""
 
 
-# What is kept, and what is told of it
+@pytest.mark.slow
+def test_every_kind_of_training_is_reproducible(
+    vectorized: Path, workspace: Path, tmp_path: Path, set_params: Callable, run: Callable, trained: Callable
+) -> None:
+    n_examples = len(tables.read_column(vectorized / "data/ids/train.parquet", "id"))
+    kinds: dict[str, dict] = {
+        "the simplest network": NETWORK_ALONE,
+        # All that uses random numbers in training.
+        "every dropout": {
+            "cell": "lstm", "pooling": "attention", "num_layers": 2, "word_dropout": 0.1, "spatial_dropout": 0.1,
+            "recurrent_dropout": 0.1, "ema_momentum": 0.9, "token_vectors": "random", "epochs": 1,
+        },
+        # All examples are one batch: enough lookups of each vector for several threads to add up its gradient.
+        "trained token vectors": NETWORK_ALONE | {
+            "cell": "gru", "token_vectors": "random", "units": 4, "batch_size": n_examples, "epochs": 15,
+        },
+    }  # fmt: skip
+    for name, changes in kinds.items():
+        with contextlib.chdir(shutil.copytree(vectorized, tmp_path / name)):
+            set_params(train={"epochs": 2} | changes)
+    (workspace / "train_in_folders.py").write_text(TRAIN_IN_FOLDERS)
+
+    process = run("train_in_folders", *(str(tmp_path / name) for name in kinds))
+
+    assert process.returncode == 0, process.stderr
+    for name, changes in reversed(kinds.items()):
+        assert read_outputs(trained(**changes)) == read_outputs(tmp_path / name), name
 
 
-# What comes out of the network is what is shipped.
-PLAIN: dict[str, Any] = {"wide": False, "temperature_scaling": False}
+# Outputs
 
 
-def test_history_and_report_tell_of_every_epoch_and_the_best(trained: Callable) -> None:
-    trained(**PLAIN)
+@pytest.mark.slow
+def test_history_report_and_mlflow_have_every_epoch(trained: Callable) -> None:
+    trained(**NETWORK_ALONE)
 
-    assert [row["epoch"] for row in history()] == [1, 2]
-    best = min(history(), key=lambda row: row["val_log_loss"])
-    assert list(report()) == ["parameters", "best_epoch", "temperature", "validation"]
-    assert report()["best_epoch"] == best["epoch"]
-    # The weights kept are the best epoch's: what they give on validation is what that epoch gave.
-    assert told(report()["validation"]) == network_says(best)
-    # The posts it has learned from and chosen by have left their fingerprints, and those of test have not.
-    learned_from = (Path(f"data/split/{role}.parquet") for role in ("train", "validation"))
-    posts = [post for path in learned_from for post in tables.read_rows(path, tables.FINGERPRINT_SCHEMA)]
-    assert [*tables.read_rows(Path("data/fingerprints/train.parquet"), tables.FINGERPRINT_SCHEMA)] == posts
+    history, report = read_history(), read_report()
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert list(report) == ["parameters", "best_epoch", "temperature", "validation"]
+    # Without patience, the last epoch counts as the best: the exported weights are its weights.
+    assert report["best_epoch"] == 2
+    assert_metrics_of_epoch(report["validation"], history[-1])
+    # Each epoch was logged.
+    logged = json.loads(Path("logged.json").read_text())
+    assert [{name: row[name] for name in history[0]} for row in logged] == history
+    assert all(row["epoch_seconds"] > 0 for row in logged)
 
 
-def test_a_network_alone_is_served_without_the_linear_model(trained: Callable) -> None:
-    trained(**PLAIN)
+@pytest.mark.slow
+def test_fingerprints_of_training_and_validation_examples_are_saved_and_no_others(trained: Callable) -> None:
+    trained(**NETWORK_ALONE)
+
+    splits = (Path(f"data/split/{name}.parquet") for name in ("train", "validation"))
+    expected = [row for path in splits for row in tables.read_rows(path, tables.FINGERPRINT_SCHEMA)]
+    assert [*tables.read_rows(Path("data/fingerprints/train.parquet"), tables.FINGERPRINT_SCHEMA)] == expected
+
+
+@pytest.mark.slow
+def test_a_network_alone_does_not_need_the_baseline(trained: Callable) -> None:
+    trained(**NETWORK_ALONE)
 
     assert Classifier(Path("models")).files == ["model.onnx", "tokenizer.json", "ngram_features.safetensors"]
 
 
+@pytest.mark.slow
 def test_without_temperature_scaling_the_temperature_is_1(trained: Callable) -> None:
-    trained(**PLAIN)
+    trained(**NETWORK_ALONE)
 
     classifier = Classifier(Path("models"))
-    assert report()["temperature"] == classifier.temperature == 1
-    texts = tables.read_column(train.VALIDATION, "text")
-    np.testing.assert_allclose(classifier.probabilities(texts), classifier.network(texts), atol=1e-6)
+    assert read_report()["temperature"] == classifier.temperature == 1
+    texts, _ = read_validation(classifier)
+    network = classifier.predict_network_proba(texts)
+    np.testing.assert_allclose(classifier.predict_proba(texts), network, atol=1e-5)
 
 
-def test_the_temperature_is_fitted_on_validation_and_scales_what_is_served(trained: Callable) -> None:
-    trained(**BOTH_WAYS)
+@pytest.mark.slow
+def test_the_temperature_is_fitted_on_validation_and_scales_the_predictions(trained: Callable) -> None:
+    trained(**ENSEMBLE)
 
-    classifier = Classifier(Path("models"))
-    assert classifier.linear
-    texts, labels = (tables.read_column(train.VALIDATION, name) for name in ("text", "label"))
-    y_true = np.array([classifier.labels.index(label) for label in labels])
-    unscaled = classifier.combined(classifier.network(texts), linear.predict_proba(classifier.linear, texts))
-    assert (
-        report()["temperature"]
-        == classifier.temperature
-        == calibration.fit_temperature(y_true, log_probabilities(unscaled))
-    )
-    assert abs(classifier.temperature - 1) > 0.01
-    served = classifier.probabilities(texts)
-    np.testing.assert_allclose(served, apply_temperature(unscaled, classifier.temperature), atol=1e-6)
-    assert report()["validation"] == pytest.approx(classification.classification_metrics(y_true, served), abs=2e-6)
+    classifier, report = Classifier(Path("models")), read_report()
+    assert classifier.baseline
+    texts, y_true = read_validation(classifier)
+    network = classifier.predict_network_proba(texts)
+    unscaled = classifier.ensemble(network, linear.predict_proba(classifier.baseline, texts))
+    fitted = calibration.fit_temperature(y_true, log_probabilities(unscaled))
+    assert report["temperature"] == classifier.temperature == pytest.approx(fitted, abs=1e-3)
+    assert classifier.temperature < 0.9
+    y_proba = classifier.predict_proba(texts)
+    np.testing.assert_allclose(y_proba, apply_temperature(unscaled, classifier.temperature), atol=1e-5)
+    expected = classification.classification_metrics(y_true, y_proba)
+    assert report["validation"] == pytest.approx(expected, abs=1e-5)
     before = classification.classification_metrics(y_true, unscaled)
-    assert report()["validation"]["log_loss"] < before["log_loss"]
-    assert report()["validation"]["accuracy"] == before["accuracy"]
-    # Its halves are not scaled.
-    assert report()["network_validation"] == classification.classification_metrics(y_true, classifier.network(texts))
+    assert report["validation"]["log_loss"] < before["log_loss"]
+    assert report["validation"]["accuracy"] == before["accuracy"]
+    # The metrics of the network alone are not scaled.
+    expected = classification.classification_metrics(y_true, network)
+    assert report["network_validation"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_wide_classifier_has_its_figures_beside_its_networks(trained: Callable) -> None:
-    trained(**BOTH_WAYS)
+@pytest.mark.slow
+def test_the_report_of_an_ensemble_has_the_metrics_of_its_network_too(trained: Callable) -> None:
+    trained(**ENSEMBLE)
 
-    classifier = Classifier(Path("models"))
-    texts, labels = (tables.read_column(train.VALIDATION, name) for name in ("text", "label"))
-    answers = [classifier.labels[best] for best in classifier.probabilities(texts).argmax(axis=1)]
-    right = [answer == label for answer, label in zip(answers, labels, strict=True)]
-    assert report()["validation"]["accuracy"] == pytest.approx(np.mean(right), abs=1e-6)
-    best = min(history(), key=lambda row: row["val_log_loss"])
-    assert told(report()["network_validation"]) == network_says(best)
-    assert report()["validation"] != report()["network_validation"]
+    classifier, report = Classifier(Path("models")), read_report()
+    texts, y_true = read_validation(classifier)
+    accuracy = (classifier.predict_proba(texts).argmax(axis=1) == y_true).mean()
+    assert report["validation"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    best = min(read_history(), key=lambda row: row["val_log_loss"])
+    assert_metrics_of_epoch(report["network_validation"], best)
+    assert report["validation"]["log_loss"] != report["network_validation"]["log_loss"]
 
 
-def test_the_gradient_at_each_step_is_there_before_and_after_training(trained: Callable) -> None:
-    trained(**BOTH_WAYS)
+@pytest.mark.slow
+def test_gradient_norms_are_reported_for_each_step_before_and_after_training(trained: Callable) -> None:
+    trained(**ENSEMBLE)
 
     with Path("reports/gradients.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["steps_back", "before", "after"]
     assert [int(row["steps_back"]) for row in rows] == [*range(len(rows))]
     assert len(rows) == max(len(tokens) for tokens in tables.read_column(Path("data/ids/validation.parquet"), "tokens"))
-    assert all(float(row[when]) > 0 for row in rows for when in ("before", "after"))
+    assert all(float(row[time]) > 0 for row in rows for time in ("before", "after"))
     assert [row["before"] for row in rows] != [row["after"] for row in rows]
-    assert all("<svg" in Path(f"reports/{name}.svg").read_text() for name in ("history", "gradients"))
 
 
-AVERAGED: dict[str, Any] = {"epochs": 3, "schedule": "constant", "weight_averaging": 0.9}
+@pytest.mark.slow
+def test_train_draws_nothing(trained: Callable) -> None:
+    trained(**ENSEMBLE)
+
+    expected = ["baseline.json", "gradients.csv", "history.csv", "split.json", "train.json"]
+    assert sorted(path.name for path in Path("reports").iterdir()) == expected
 
 
-def test_averaged_weights_are_the_ones_that_are_validated_and_kept(trained: Callable) -> None:
-    trained(**AVERAGED)
-
-    best = min(history(), key=lambda row: row["val_log_loss"])
-    assert report()["best_epoch"] == best["epoch"]
-    assert told(report()["network_validation"]) == network_says(best)
+# Early stopping
 
 
-def test_averaging_leaves_the_training_itself_as_it_is(trained: Callable) -> None:
-    trained(**AVERAGED)
-    averaged = history()
-    trained(**AVERAGED | {"weight_averaging": 0.0})
-    plain = history()
-
-    # Training goes on from the weights that are not averaged: its own loss is the same, but not validation's.
-    for one, other in zip(averaged, plain, strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
-        assert abs(one["val_log_loss"] - other["val_log_loss"]) > 1e-3
+def shift_validation_labels() -> None:
+    """Give each validation example a wrong label: the more the network learns, the higher the validation loss."""
+    path = Path("data/ids/validation.parquet")
+    names = tables.IDS_SCHEMA.names
+    rows = [dict(zip(names, row, strict=True)) for row in tables.read_rows(path, tables.IDS_SCHEMA)]
+    n_classes = len(json.loads(Path("data/ids/labels.json").read_text()))
+    tables.write_table(path, tables.IDS_SCHEMA, [row | {"label": (row["label"] + 1) % n_classes} for row in rows])
 
 
-# A network that is soon sure of its hundred training posts, and wrong on new ones: the best epoch is an early one.
-OVERFITTED: dict[str, Any] = {
-    "cell": "lstm", "pooling": "last", "ngrams": 0, "character_ngrams": False, "vectors": "random", "wide": False,
-    "embedding_dropout": 0.0, "ngram_dropout": 0.0, "dropout": 0.0, "spatial_dropout": 0.0, "label_smoothing": 0.0,
-    "learning_rate": 0.05, "schedule": "constant", "epochs": 6, "temperature_scaling": False,
-}  # fmt: skip
+@pytest.mark.slow
+def test_with_patience_training_stops_and_the_best_epoch_is_exported(trained: Callable) -> None:
+    without_dropout = dict.fromkeys(("embedding_dropout", "ngram_dropout", "dropout", "label_smoothing"), 0.0)
+    alone = {"ensemble_with_baseline": False, "temperature_scaling": False}
 
+    trained(shift_validation_labels, **without_dropout, **alone, learning_rate=0.03, batch_size=4, epochs=5, patience=1)
 
-def test_with_patience_training_stops_and_the_best_epoch_is_kept(trained: Callable) -> None:
-    trained(**OVERFITTED, patience=1)
-
-    losses = [row["val_log_loss"] for row in history()]
+    history, report = read_history(), read_report()
+    losses = [row["val_log_loss"] for row in history]
     best = losses.index(min(losses)) + 1
-    assert best == len(losses) - 1 < 5  # one epoch that was no better, and none after it
-    assert report()["best_epoch"] == best
-    assert told(report()["validation"]) == network_says(history()[best - 1])
+    assert best == len(losses) - 1 < 4  # one epoch without a lower loss, and none after it
+    assert losses[-1] > losses[-2] + 0.1
+    assert report["best_epoch"] == best
+    assert_metrics_of_epoch(report["validation"], history[best - 1])
 
 
-def test_without_patience_every_epoch_is_made_and_the_last_one_kept(trained: Callable) -> None:
-    trained(**OVERFITTED, patience=None)
+# Errors
 
-    losses = [row["val_log_loss"] for row in history()]
-    assert len(losses) == 6
-    assert min(losses) < losses[-1] - 0.1  # the last one is not the best one
-    assert report()["best_epoch"] == 6
-    assert told(report()["validation"]) == network_says(history()[-1])
-
-
-# What goes wrong
-
-
-def test_a_batch_of_more_posts_than_there_are_is_refused_before_training(process: Callable) -> None:
-    before = {path for path in Path().rglob("*") if path.is_file()}
-
-    done = process(batch=200)
-
-    posts = len(tables.read_column(Path("data/ids/train.parquet"), "id"))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: train.batch_size is 200, but there are {posts} training posts; make it smaller\n"
-    assert {path for path in Path().rglob("*") if path.is_file()} == before
+IMPORTS = """
+import sys
+from pipeline import cli, train
+try:
+    cli.run(train.main)
+finally:
+    print([name for name in ("tensorflow", "keras", "mlflow", "sklearn") if name in sys.modules])
+"""
 
 
-# A simple network of many units at the highest rate: its gradient grows over a few hundred steps beyond all numbers.
-EXPLODING: dict[str, Any] = {
-    "cell": "rnn", "pooling": "last", "units": 64, "ngrams": 0, "character_ngrams": False, "optimizer": "rmsprop",
-    "learning_rate": 1.0, "schedule": "constant", "clip_norm": None, "patience": None, "epochs": 6,
-}  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": -1.0}, "params.yaml: train.learning_rate is -1.0, but should be greater than 0"),
+        ({"batch_size": 5000}, "train.batch_size is 5,000, but there are {n} training examples; lower it"),
+    ],
+)
+def test_invalid_parameters_are_refused_before_tensorflow_is_imported(
+    vectorized: Path, workspace: Path, set_params: Callable, run: Callable, changes: dict, message: str
+) -> None:
+    shutil.copytree(vectorized, workspace, dirs_exist_ok=True)
+    (workspace / "imports.py").write_text(IMPORTS)
+    text = Path("params.yaml").read_text()
+    for name, value in changes.items():
+        old = next(line for line in text.splitlines() if line.startswith(f"  {name}: "))
+        text = text.replace(old, f"  {name}: {value}")
+    Path("params.yaml").write_text(text)
+    n_examples = len(tables.read_column(Path("data/ids/train.parquet"), "id"))
+    before = {path for path in Path().rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+    completed = run("imports")
+
+    assert completed.stderr == f"error: {message.format(n=n_examples)}\n"
+    assert (completed.returncode, completed.stdout) == (1, "[]\n")
+    assert {path for path in Path().rglob("*") if path.is_file() and path.suffix != ".pyc"} == before
 
 
 @pytest.fixture
-def exploded(trained: Callable, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """`exploded(batch=8)` trains here, and gives what came on standard error, from TensorFlow, too."""
+def diverged(trained: Callable, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable:
+    """`diverged(n_steps)` trains with weights that are NaN after so many steps, and gives the error."""
+    from pipeline.model import network
 
-    def go(**section) -> str:
+    class DivergingSchedule(network.keras.optimizers.schedules.LearningRateSchedule):
+        def __init__(self, n_steps: int) -> None:
+            self.n_steps = n_steps
+
+        def __call__(self, step):
+            return network.keras.ops.where(step < self.n_steps, 0.001, float("nan"))
+
+        def get_config(self) -> dict:
+            return {}
+
+    def train_until(n_steps: int, **changes) -> str:
+        optimizer = network.keras.optimizers.RMSprop(DivergingSchedule(n_steps))
+        monkeypatch.setattr(network, "make_optimizer", lambda n_steps, params: optimizer)
         with pytest.raises(SystemExit) as end:
-            trained(**EXPLODING | section)
+            trained(**changes, epochs=4, patience=None, token_vectors="random")
         assert end.value.code == 1
         return capfd.readouterr().err
 
-    return go
+    return train_until
 
 
-@pytest.mark.parametrize("vectors", ["posts", "random"])
-def test_a_training_that_explodes_in_its_first_epoch_ends_with_a_sentence(exploded: Callable, vectors: str) -> None:
-    said = exploded(vectors=vectors)
+@pytest.mark.slow
+def test_a_divergence_in_the_first_epoch_is_a_one_line_error_and_exports_nothing(diverged: Callable) -> None:
+    message = diverged(n_steps=1)
 
-    assert re.fullmatch(
-        r"error: (val_log_)?loss is (nan|inf) in epoch 1; try a smaller train\.learning_rate\n", said
-    ), said
+    assert message == "error: loss is nan in epoch 1; lower train.learning_rate\n"
     assert not Path("models/model.onnx").exists()
 
 
-@pytest.mark.parametrize("vectors", ["posts", "random"])
-def test_a_training_that_explodes_later_leaves_the_last_good_epochs_weights(
-    exploded: Callable, posts: Path, vectors: str
+@pytest.mark.slow
+def test_a_later_divergence_exports_the_weights_of_the_last_epoch_before_it(
+    diverged: Callable, vectorized: Path
 ) -> None:
-    count = len(tables.read_column(posts / "data/ids/train.parquet", "id"))
+    n_examples = len(tables.read_column(vectorized / "data/ids/train.parquet", "id"))
 
-    said = exploded(vectors=vectors, batch=count)  # all posts are a batch: an epoch is a single step
+    # All examples are one batch: an epoch is one step, and the loss of the third is computed before its update.
+    message = diverged(n_steps=2, batch_size=n_examples)
 
-    match = re.fullmatch(
-        r"error: (?:val_log_)?loss is (?:nan|inf) in epoch (\d); try a smaller train\.learning_rate; "
-        r"models/ holds the weights of epoch (\d)\n",
-        said,
+    assert message == (
+        "error: val_log_loss is nan in epoch 3; lower train.learning_rate; models/ has the weights of epoch 2\n"
     )
-    assert match, said
-    bad, good = map(int, match.groups())
-    assert [row["epoch"] for row in history()] == [*range(1, bad)]
-    assert report()["best_epoch"] == good == bad - 1
-    assert np.isfinite(Classifier(Path("models")).probabilities(["how do i sort a dict", ""])).all()
+    assert [row["epoch"] for row in read_history()] == [1, 2]
+    assert read_report()["best_epoch"] == 2
+    assert np.isfinite(Classifier(Path("models")).predict_proba(["how do i sort a dict", ""])).all()
     weights = load_file("models/weights.safetensors")
-    assert all(np.isfinite(value).all() for value in weights.values())
+    assert all(np.isfinite(array).all() for array in weights.values())

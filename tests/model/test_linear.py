@@ -176,8 +176,8 @@ def test_ngrams_in_too_few_texts_are_not_in_the_vocabulary() -> None:
     candidates = ("print it", "let x", "y = x", "; y =")
     assert {text for text in candidates if word_code(model, text) in model.words.ngrams} == {*candidates[:3]}
     # " = x" and "(x)" are in three texts, "let x" in two; n-grams of two and of six characters are in no vocabulary.
-    candidates = ("(x)", " = x", "let x", "x)", "Consol")
-    assert {text for text in candidates if char_code(text) in model.characters.ngrams} == {*candidates[:2]}
+    others = ("(x)", " = x", "let x", "x)", "Consol")
+    assert {text for text in others if char_code(text) in model.characters.ngrams} == {*others[:2]}
 
 
 @pytest.mark.parametrize("max_ngram", [1, 2, 3])
