@@ -50,6 +50,9 @@ PLAIN = -S train.max_ngram=0 -S train.char_ngrams=false -S train.ensemble_with_b
   -S train.word_dropout=0.0 -S train.embedding_dropout=0.0 -S train.recurrent_dropout=0.0 -S train.label_smoothing=0.0 \
   -S train.temperature_scaling=false
 
+demo: setup      ## try the registry on the sample: register, refuse, promote, roll back (about two minutes)
+	@bash pipeline/registry/demo.sh
+
 experiments: setup ## compare the DVC experiments: test metrics and the parameters that differ
 	@dvc exp show --only-changed --md --no-pager --drop 'State|Created|Executor|(network|baseline|validation|network_validation|uncalibrated|mcnemar|confidence_intervals)\..*|.*\.ece|macro_f1_difference_interval|examples|temperature|parameters|best_epoch|ngrams|(data|models|pipeline|reports)(/.*)?'
 
