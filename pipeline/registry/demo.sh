@@ -31,7 +31,7 @@ small=(-S fetch.sample_size=960 -S train.ensemble_with_baseline=false -S train.u
 weak=(-S baseline.max_ngram=1 -S baseline.min_df=500 -S baseline.char_min_df=600 -S train.max_ngram=1 -S train.char_ngrams=false)
 registry=(python -m pipeline.registry)
 
-train weak "${small[@]}" "${weak[@]}" -S train.epochs=2
+train weak "${small[@]}" "${weak[@]}" -S train.epochs=4
 run "${registry[@]}" register weak
 run "${registry[@]}" promote 1 --allow-sample
 
