@@ -1,8 +1,6 @@
 """Fixtures for many tests: a folder to run stages in, corpora in every packing, a web server, real processes."""
 
-import hashlib
 import io
-import json
 import os
 import shutil
 import signal
@@ -16,20 +14,13 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from ruamel.yaml import YAML
 
 from pipeline import params
-from pipeline.features import ngram_features
-from pipeline.features.ngram_features import NgramFeatures
-from pipeline.features.ngrams import LogCountRatios
-from pipeline.features.tokenizer import fit_tokenizer
-from pipeline.model import linear
-from pipeline.model.linear import LinearModel
 from pipeline.tracking.git import repository_variables
-from tests.repository import SHARED, commit, copy_repository, fresh_copy, make_once
+from tests.hand_made_models import write_models
+from tests.repository import SHARED, commit, copy_repository, fresh_copy, make_once, toy_copy
 from tests.repository import run as run_in
 
 ROOT = Path(__file__).parent.parent
@@ -175,6 +166,25 @@ def first_result(shared_folder: None) -> Path:
     return make_once("first-result", make)
 
 
+@pytest.fixture(scope="session")
+def first_toy_result(shared_folder: None) -> Path:
+    """A copy of this repository with the toy pipeline after its first `dvc repro`, committed; not to be changed."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        toy_copy(folder)
+        run_in(folder, "dvc", "repro")
+        commit(folder, "first result")
+
+    return make_once("first-toy-result", make)
+
+
+@pytest.fixture(scope="module")
+def toy_repository(first_toy_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A module's own repository with the toy pipeline, its first result, and the store that has it."""
+    return copy_repository(first_toy_result, tmp_path_factory.mktemp("toy") / "repository")
+
+
 @pytest.fixture(scope="module")
 def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A module's own repository, with its first result and the store that holds it."""
@@ -211,47 +221,10 @@ def random_network() -> Callable:
     return build
 
 
-# The words in the vocabulary of the network of `models`: each is evidence for one class, so that predictions are plain.
-CLASS_OF_WORD = {"banana": 0, "dict": 1}
-LABELS = ["fruit", "pythön"]
-
-
 @pytest.fixture
 def make_models(workspace: Path) -> Callable[..., None]:
-    """`make_models(baseline)` writes `models/` with a hand-made network, and the baseline model if there is one.
-
-    The network's logits are the sum over its tokens of 2 for their class; `temperature` is that of the classifier.
-    """
-
-    def make(baseline: LinearModel | None, temperature: float = 1.0) -> None:
-        Path("models").mkdir()
-        tokenizer = fit_tokenizer(CLASS_OF_WORD, "code", vocab_size=10, max_length=100)
-        tokenizer.save("models/tokenizer.json")
-        empty = LogCountRatios(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32))
-        ngram_features.save(NgramFeatures(empty, 0, None), Path("models/ngram_features.safetensors"))
-        if baseline:
-            linear.save(baseline, Path("models/baseline.safetensors"))
-        logits = np.zeros((tokenizer.get_vocab_size(), len(LABELS)), np.float32)
-        for word, label in CLASS_OF_WORD.items():
-            logits[tokenizer.token_to_id(word), label] = 2
-        constants = [numpy_helper.from_array(logits, "logits"), numpy_helper.from_array(np.array([1]), "time_axis")]
-        nodes = [
-            helper.make_node("Gather", ["logits", "ids"], ["of_token"]),
-            helper.make_node("ReduceSum", ["of_token", "time_axis"], ["sum"], keepdims=0),
-            helper.make_node("Softmax", ["sum"], ["probabilities"], axis=-1),
-        ]
-        ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "time"])
-        probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])
-        graph = helper.make_graph(nodes, "hand-made", [ids], [probabilities], constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-        sha256 = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path("models").iterdir()}
-        metadata = {
-            "labels": json.dumps(LABELS), "required_files": json.dumps(sha256), "temperature": str(temperature)
-        }  # fmt: skip
-        helper.set_model_props(model, metadata)
-        onnx.save(model, "models/model.onnx")
-
-    return make
+    """`make_models(baseline)` writes `models/` with a hand-made network, and the baseline model if there is one."""
+    return write_models
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from pipeline.tracking import sqlite_store
+from tests import toy_pipeline
 
 ROOT = Path(__file__).parent.parent
 SHARED = "TESTS_SHARED_FOLDER"  # environment variable: a folder that all processes of a test session share
@@ -83,6 +84,14 @@ def fresh_copy(folder: Path, cache_of: Path | None = None, with_store: bool = Tr
         shutil.copy(empty_store(), folder / "mlflow.db")
     run(folder, "git", "init", "--quiet")
     commit(folder, "start")
+    return folder
+
+
+def toy_copy(folder: Path, with_store: bool = True) -> Path:
+    """As `fresh_copy`, with the stages of `tests/toy_pipeline.py` in place of those that take long."""
+    fresh_copy(folder, with_store=with_store)
+    toy_pipeline.install(folder)
+    commit(folder, "toy pipeline")
     return folder
 
 

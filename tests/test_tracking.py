@@ -1,6 +1,8 @@
-"""Every result is one run, and runs, commits and experiments lead to each other: real DVC, git and MLflow stores."""
+"""Every result is one run, and runs, commits and experiments lead to each other: real DVC, git and MLflow stores.
 
-import csv
+With the toy pipeline, whose stages take a moment; `test_pipeline.py` has the real one.
+"""
+
 import json
 import os
 import re
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -18,242 +21,301 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.repository import change_params, commit, environment, run, runs, store
+from pipeline.cli import UserError
+from pipeline.tracking.__main__ import main
+from tests.repository import (
+    change_params,
+    commit,
+    copy_repository,
+    environment,
+    run,
+    runs,
+    store,
+)
+
+pytestmark = pytest.mark.slow
+TRACKING = ("python", "-m", "pipeline.tracking")
+
+
+@pytest.fixture(scope="module")
+def repository(toy_repository: Path) -> Path:
+    return toy_repository
+
+
+@pytest.fixture
+def tracking(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """`tracking("show", "HEAD")` runs the command in this process, which has imported MLflow; returns its output."""
+    monkeypatch.chdir(repository)
+
+    def command(*arguments: str) -> str:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store(repository))  # the file that is there now
+        capsys.readouterr()
+        try:
+            main.main(list(arguments), standalone_mode=False)
+        except UserError as error:
+            return f"error: {error}"
+        return capsys.readouterr().out
+
+    return command
 
 
 def states(repository: Path) -> Counter:
     return Counter(each.info.status for each in runs(repository))
 
 
-def head(repository: Path, revision: str = "HEAD") -> str:
-    return run(repository, "git", "rev-parse", revision).strip()
+def of_seed(repository: Path, seed: int) -> Run:
+    (found,) = [each for each in runs(repository) if each.data.params["train.seed"] == str(seed)]
+    return found
 
 
-def shown(repository: Path, *name: str) -> str:
-    """The id of the run that `show` finds."""
-    said = run(repository, "python", "-m", "pipeline.tracking", "show", *name)
-    match = re.search(r"^  id +([0-9a-f]{32}), FINISHED, complete$", said, re.MULTILINE)
-    assert match, said
+def shown_id(output: str) -> str:
+    """The id of the run that `show` printed."""
+    match = re.search(r"^  id +([0-9a-f]{32}), FINISHED, complete$", output, re.MULTILINE)
+    assert match, output
     return match[1]
 
 
-def test_a_queue_worked_off_by_two_at_once_leaves_one_run_for_each_result(repository: Path) -> None:
+def commit_of(repository: Path, experiment: str) -> str:
+    lines = run(repository, "git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines()
+    (found,) = [line.split()[0] for line in lines if line.endswith(f"/{experiment}")]
+    return found
+
+
+def test_queue_with_two_workers_leaves_one_run_for_each_result(repository: Path) -> None:
     for name, seed in (("seven", 7), ("seven-again", 7), ("eight", 8)):
         run(repository, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train.seed={seed}")
 
     run(repository, "dvc", "queue", "start", "-j", "2")
     deadline = time.monotonic() + 300
-    while re.search("Queued|Running", said := run(repository, "dvc", "queue", "status")):
-        assert time.monotonic() < deadline, said
-        time.sleep(1)
+    while re.search("Queued|Running", output := run(repository, "dvc", "queue", "status")):
+        assert time.monotonic() < deadline, output
+        time.sleep(2)
 
-    assert said.count("Success") == 3
+    assert output.count("Success") == 3
     assert states(repository) == {"FINISHED": 3}
     assert sorted(each.data.params["train.seed"] for each in runs(repository)) == ["1", "7", "8"]
-    assert shown(repository, "seven") == shown(repository, "seven-again")
 
 
-def test_a_checkout_of_an_old_commit_finds_the_old_run(repository: Path) -> None:
-    (first,) = [each for each in runs(repository) if each.data.params["train.seed"] == "1"]
+def test_checkout_of_an_old_commit_finds_the_old_run(repository: Path, tracking: Callable[..., str]) -> None:
+    first = of_seed(repository, 1)
     change_params(repository, {"train": {"seed": 2}})
     run(repository, "dvc", "repro")
     commit(repository, "another seed")
-    newest = runs(repository)[0]
     run(repository, "git", "checkout", "--quiet", "HEAD~1")
 
-    said = run(repository, "dvc", "repro")
+    output = run(repository, "dvc", "repro")
 
-    assert f"this result has its run already: {first.info.run_name}" in said
+    assert f"this result has its run already: {first.info.run_name}" in output
     assert states(repository) == {"FINISHED": 4}
-    assert shown(repository) == shown(repository, "HEAD") == first.info.run_id
+    assert shown_id(tracking("show")) == shown_id(tracking("show", "HEAD")) == first.info.run_id
     run(repository, "git", "checkout", "--quiet", "-")
     run(repository, "dvc", "checkout")
-    assert shown(repository) == shown(repository, "HEAD") == newest.info.run_id
+    assert shown_id(tracking("show")) == shown_id(tracking("show", "HEAD")) == of_seed(repository, 2).info.run_id
+    assert shown_id(tracking("show", "seven")) == shown_id(tracking("show", "seven-again"))
 
 
-def test_what_comes_from_the_run_cache_has_its_run_already(repository: Path) -> None:
+def test_result_from_the_run_cache_has_its_run_already(repository: Path) -> None:
     (repository / "dvc.lock").unlink()
     shutil.rmtree(repository / "models")
 
-    said = run(repository, "dvc", "repro")
+    output = run(repository, "dvc", "repro")
 
-    assert "Stage 'train' is cached" in said
+    assert "Stage 'train' is cached" in output
     assert states(repository) == {"FINISHED": 4}
     run(repository, "git", "checkout", "--quiet", ".")
 
 
-def test_a_run_is_found_by_whatever_it_is_known(repository: Path) -> None:
-    run_of = {each.data.params["train.seed"]: each for each in runs(repository)}
-    eight = run_of["8"]
+def test_show_leads_back_to_commit_patch_data_machine_and_model(repository: Path, tracking: Callable[..., str]) -> None:
+    output = tracking("show", "eight")
+
+    eight = of_seed(repository, 8)
     client = MlflowClient(store(repository))
-    client.create_registered_model("questions")
-    client.create_model_version("questions", eight.info.artifact_uri, run_id=eight.info.run_id)
-    client.set_registered_model_alias("questions", "champion", "1")
-
-    for name in (eight.info.run_id, eight.info.run_name, "eight", "questions/1", "questions@champion"):
-        assert shown(repository, name) == eight.info.run_id
-    for name in ("HEAD", head(repository), head(repository)[:8]):
-        assert shown(repository, name) == run_of["2"].info.run_id
-    assert shown(repository, "HEAD~1") == run_of["1"].info.run_id
-
-
-def test_what_is_shown_leads_back_to_commit_patch_data_machine_and_model(repository: Path) -> None:
-    said = run(repository, "python", "-m", "pipeline.tracking", "show", "eight")
-
-    (eight,) = [each for each in runs(repository) if each.data.params["train.seed"] == "8"]
-    client = MlflowClient(store(repository))
-    patch = Path(client.download_artifacts(eight.info.run_id, "lineage/uncommitted.patch"))
+    patch = Path(client.download_artifacts(eight.info.run_id, "provenance/uncommitted.patch"))
     made_from = eight.data.tags["mlflow.source.git.commit"]
-    assert f"commit {made_from}, with the changes in the run's lineage/uncommitted.patch" in said
-    assert re.search(r"held by +eight\n", said)
+    assert re.search(rf"  commit +{made_from}, with the changes in the run's provenance/uncommitted.patch\n", output)
+    assert re.search(r"  revisions +eight\n", output)
     for context, name in {"training": "train", "validation": "validation", "test": "test"}.items():
         rows = len(pd.read_parquet(repository / f"data/split/{name}.parquet"))
         md5 = subprocess.check_output(["md5sum", repository / f"data/split/{name}.parquet"], text=True).split()[0]
-        assert re.search(rf"{context} +{rows} posts, md5 {md5}", said)
+        assert re.search(rf"  {context} +{rows} examples, md5 {md5}\n", output)
         assert (repository / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}").exists()
-    assert f"Python {sys.version.split()[0]}, tensorflow " in said
+    assert re.search(rf"  corpus +toy, digest {'0' * 64}\n", output)
+    assert f"Python {sys.version.split()[0]}, tensorflow " in output
     assert eight.outputs is not None
-    assert f"models:/{eight.outputs.model_outputs[0].model_id}" in said
-    # The patch makes of the commit what ran.
+    assert f"models:/{eight.outputs.model_outputs[0].model_id}" in output
+    # The patch turns the commit into what ran.
     run(repository, "git", "worktree", "add", "--quiet", "--detach", "../patched", made_from)
     run(repository.parent / "patched", "git", "apply", str(patch))
     assert "seed: 8" in (repository.parent / "patched/params.yaml").read_text()
 
 
-@pytest.mark.parametrize(("name", "reason"), [("nobody", "is no run"), ("HEAD~2", "has no run in MLflow")])
-def test_what_has_no_run_is_said_in_one_sentence(repository: Path, name: str, reason: str) -> None:
-    said = run(repository, "python", "-m", "pipeline.tracking", "show", name, code=1)
-
-    assert re.fullmatch(f"error: {name} {reason}.*\n", said), said
+def test_missing_run_is_a_one_line_error(tracking: Callable[..., str]) -> None:
+    assert tracking("show", "HEAD~2") == ("error: HEAD~2 has no result; after `dvc repro`, commit dvc.lock and reports")
 
 
-def test_two_runs_are_compared_by_what_differs_and_by_the_posts_that_one_alone_gets_right(repository: Path) -> None:
-    said = run(repository, "python", "-m", "pipeline.tracking", "compare", "eight", "HEAD")
+def test_compare_shows_what_differs_and_a_paired_test(repository: Path, tracking: Callable[..., str]) -> None:
+    output = tracking("compare", "eight", "HEAD")
 
-    parameters, rest = said.split("\ndata: the same\n\ncode: the same\n")
-    assert parameters.splitlines()[-1].split() == ["train.seed", "8", "2"]
-    figures = [figures_of(repository, revision) for revision in ("eight", "HEAD")]
+    rows = [line.split() for line in output.splitlines()]
+    assert ["train.seed", "8", "2"] in rows
+    assert "data: the same" in output
+    assert "code: the same" in output
+    metrics = [
+        json.loads(run(repository, "git", "show", f"{commit}:reports/metrics.json"))["classifier"]
+        for commit in (commit_of(repository, "eight"), "HEAD")
+    ]
     for name in ("accuracy", "macro_f1", "log_loss"):
-        old, new = (figure["classifier"][name] for figure in figures)
-        (row,) = [line.split() for line in rest.splitlines() if line.strip().startswith(f"test_{name}")]
-        assert row[1:] == [f"{old:.4f}", f"{new:.4f}", f"{new - old:+.4f}"]
-    right = [right_of(repository, revision) for revision in ("eight", "HEAD")]
-    only = [len(right[which] - right[1 - which]) for which in (0, 1)]
-    assert f"Of 80 test posts {only[0]} only A gets right, {only[1]} only B (McNemar's p = " in rest
-    match = re.search(r"B's macro F1 less A's: ([+-]\d\.\d{4}) to ([+-]\d\.\d{4}) \(95% interval\)\.", rest)
-    assert match
-    old, new = (figure["classifier"]["macro_f1"] for figure in figures)
-    assert float(match[1]) <= new - old <= float(match[2])
+        a, b = (each[name] for each in metrics)
+        assert [f"test/{name}", f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}"] in rows
+    assert "Of 24 test examples 0 only A classifies correctly, 0 only B (McNemar's test, p = 1)." in output
 
 
-def figures_of(repository: Path, revision: str) -> dict:
-    commit = revision if revision == "HEAD" else experiment(repository, revision)
-    return json.loads(run(repository, "git", "show", f"{commit}:reports/metrics.json"))
+def test_run_by_hand_is_refused_for_files_and_parameters_of_different_results(repository: Path) -> None:
+    before = states(repository)
+    change_params(repository, {"train": {"seed": 13}})
+
+    output = run(repository, "python", "-m", "pipeline.track", code=1)
+
+    assert output == "error: parameters, code and files are not of one result (train changed); `dvc repro`\n"
+    assert states(repository) == before
+    run(repository, "git", "checkout", "--quiet", "params.yaml")
 
 
-def right_of(repository: Path, revision: str) -> set[str]:
-    """Ids of the test posts that the revision's model gets right."""
-    commit = revision if revision == "HEAD" else experiment(repository, revision)
-    path = "reports/evaluation/classifier/predictions.csv"
-    run(repository, "dvc", "get", ".", path, "--rev", commit, "--out", "predictions.csv", "--force")
-    text = (repository / "predictions.csv").read_text()
-    (repository / "predictions.csv").unlink()
-    return {row["id"] for row in csv.DictReader(text.splitlines()) if row["y_true"] == row["y_pred"]}
-
-
-def experiment(repository: Path, name: str) -> str:
-    lines = run(repository, "git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines()
-    (found,) = [line.split()[0] for line in lines if line.endswith(f"/{name}")]
-    return found
-
-
-def histories(repository: Path, each: Run) -> dict[str, list[float]]:
-    client = MlflowClient(store(repository))
-    names = [name for name in each.data.metrics if name != "epoch_seconds"]  # a clock's, kept in no file
+def histories(client: MlflowClient, each: Run) -> dict[str, list[float]]:
+    names = [name for name in each.data.metrics if name != "train/epoch_seconds"]  # a clock's, kept in no file
     return {name: [point.value for point in client.get_metric_history(each.info.run_id, name)] for name in names}
 
 
-def files(repository: Path, each: Run, folder: str = "") -> set[str]:
+def files(client: MlflowClient, each: Run, folder: str = "") -> set[str]:
+    listed = client.list_artifacts(each.info.run_id, folder)
+    return {item.path for item in listed} | {
+        path for item in listed if item.is_dir for path in files(client, each, item.path)
+    }
+
+
+def describe_runs(repository: Path) -> dict[str, tuple]:
+    """All that a rebuild restores, by the hash of the result."""
+    of_training = {"provenance/machine.json", "provenance/uncommitted.patch"}  # of the moment, kept in no file
     client = MlflowClient(store(repository))
-    found = client.list_artifacts(each.info.run_id, folder)
-    return {item.path for item in found} | {path for item in found if item.is_dir for path in
-                                            files(repository, each, item.path)}  # fmt: skip
+    return {
+        each.data.tags["result_hash"]: (
+            {name: value for name, value in each.data.params.items() if not name.startswith("fetch")},
+            histories(client, each),
+            files(client, each) - of_training,
+            each.data.tags["inputs_hash"],
+            len(each.outputs.model_outputs if each.outputs else []),
+        )
+        for each in runs(repository)
+    }
 
 
-def test_a_lost_store_is_rebuilt_from_commits_and_experiments(repository: Path) -> None:
-    def everything() -> dict[str, tuple]:
-        of_training = {"lineage/machine.json", "lineage/uncommitted.patch"}  # of the moment, kept in no file
-        return {
-            each.data.tags["result.digest"]: (
-                {name: value for name, value in each.data.params.items() if not name.startswith("fetch")},
-                histories(repository, each),
-                files(repository, each) - of_training,
-                each.data.tags["result.key"],
-                len(each.outputs.model_outputs if each.outputs else []),
-            )
-            for each in runs(repository)
-        }
-
-    before = everything()
+def test_lost_store_is_rebuilt_from_commits_and_experiments(repository: Path) -> None:
+    before = describe_runs(repository)
+    run(repository, "dvc", "exp", "remove", "seven-again")
     run(repository, "dvc", "exp", "run", "--temp", "--name", "training-alone", "-S", "train.seed=9", "train")
     (repository / "mlflow.db").unlink()
     shutil.rmtree(repository / "mlartifacts")
 
-    said = run(repository, "python", "-m", "pipeline.tracking", "rebuild")
+    output = run(repository, *TRACKING, "rebuild")
 
-    (trained,) = [each for each in runs(repository) if each.data.tags["result.state"] == "trained"]
+    (trained,) = [each for each in runs(repository) if each.data.tags["state"] == "trained"]
     assert (trained.data.params["train.seed"], trained.data.tags["dvc.experiment"]) == ("9", "training-alone")
     assert not [name for name in trained.data.metrics if "test" in name]
     MlflowClient(store(repository)).delete_run(trained.info.run_id)
     assert len(before) == 4
-    assert everything() == before
-    assert "cannot be had" not in said
-    again = run(repository, "python", "-m", "pipeline.tracking", "rebuild")
-    assert again.count("has its run") == len(said.splitlines()) - 1  # but the one deleted by hand
+    assert describe_runs(repository) == before
+    assert "cannot be rebuilt" not in output
 
 
-def test_what_the_cache_no_longer_holds_is_listed(repository: Path) -> None:
-    lock = run(repository, "git", "show", f"{experiment(repository, 'eight')}:dvc.lock")
+HOOK = f"""#!/bin/sh
+{sys.executable} -m pipeline.tracking rebuild > hook.log 2>&1
+"""
+
+
+def git_state(repository: Path) -> tuple[str, ...]:
+    """HEAD, branches and experiments, the index, and the content of the tree."""
+    return (
+        run(repository, "git", "rev-parse", "HEAD"),
+        run(repository, "git", "for-each-ref"),
+        run(repository, "git", "ls-files", "--stage"),
+        run(repository, "git", "status", "--porcelain"),
+        run(repository, "git", "diff", "HEAD"),
+    )
+
+
+def test_rebuild_in_a_git_hook_leaves_the_repository_as_it_is(repository: Path) -> None:
+    """git sets GIT_DIR and GIT_INDEX_FILE for its hooks, which would lead a clone's git to this repository."""
+    eight = of_seed(repository, 8)
+    MlflowClient(store(repository)).delete_run(eight.info.run_id)
+    hook = repository / ".git/hooks/pre-commit"
+    hook.write_text(HOOK + "exit 1\n")  # so that no commit is made, and all can be compared
+    hook.chmod(0o755)
+    (repository / "README.md").write_text("changed")
+    run(repository, "git", "add", "README.md")
+    (repository / ".git/info/exclude").write_text("hook.log\n")
+    before = git_state(repository)
+
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    run(repository, "git", *author, "commit", "--message", "with a hook", code=1)
+
+    log = (repository / "hook.log").read_text()
+    assert re.search(r"^  eight: run .*toy gru 8 seed 8 ", log, re.MULTILINE), log
+    assert of_seed(repository, 8).info.run_id != eight.info.run_id
+    assert git_state(repository) == before
+    hook.unlink()
+    run(repository, "git", "checkout", "--quiet", "HEAD", "README.md")
+
+
+def test_result_whose_files_the_cache_lacks_is_listed_and_nothing_is_cloned(
+    repository: Path, tracking: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = run(repository, "git", "show", f"{commit_of(repository, 'eight')}:dvc.lock")
     md5 = re.search(r"path: models/weights.safetensors\n +hash: md5\n +md5: (\w+)", lock)
     assert md5
     (repository / f".dvc/cache/files/md5/{md5[1][:2]}/{md5[1][2:]}").unlink()
-    (eight,) = [each for each in runs(repository) if each.data.params["train.seed"] == "8"]
+    eight = of_seed(repository, 8)
     MlflowClient(store(repository)).delete_run(eight.info.run_id)
+    monkeypatch.setattr("pipeline.tracking.rebuild.temporary_checkout", lambda commit: pytest.fail("cloned"))
 
-    said = run(repository, "python", "-m", "pipeline.tracking", "rebuild", code=1)
+    with pytest.raises(SystemExit) as exit:
+        tracking("rebuild")
 
-    assert re.search("^  eight: cannot be had: error: .*train, explain must run again.*$", said, re.MULTILINE), said
+    reason = "its files are not in DVC's cache (models/weights.safetensors); `dvc pull` or `dvc repro`"
+    assert exit.value.code == 1
+    assert tracking("show", "eight") == tracking("compare", "eight", "HEAD") == (
+        f"error: eight has no run in MLflow; {reason}"
+    )  # fmt: skip
     assert "8" not in {each.data.params["train.seed"] for each in runs(repository)}
 
 
-def test_in_a_repository_that_was_moved_the_models_of_old_runs_load(repository: Path, tmp_path: Path) -> None:
-    moved = shutil.copytree(repository, tmp_path / "moved", symlinks=True)
+def test_models_and_artifacts_of_old_runs_are_found_in_a_copy_that_was_relocated(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = of_seed(repository, 2)
+    copy = copy_repository(repository, tmp_path / "copy")
     hidden = repository.rename(tmp_path / "hidden")
     try:
-        id = shown(moved, "HEAD")
-
-        mlflow.set_tracking_uri(store(moved))
-        each = MlflowClient().get_run(id)
-        assert each.outputs is not None
-        model = mlflow.pyfunc.load_model(f"models:/{each.outputs.model_outputs[0].model_id}")
-        answer = model.predict(pd.DataFrame({"text": ["how do i sort a dict by value"]}))
-        assert answer["label"].tolist() == [json.loads(y_pred(moved))["label"]]
-        assert "lineage" in files(moved, each)
+        mlflow.set_tracking_uri(store(copy))
+        client = MlflowClient()
+        moved = client.get_run(old.info.run_id)
+        assert moved.outputs is not None
+        model = mlflow.pyfunc.load_model(f"models:/{moved.outputs.model_outputs[0].model_id}")
+        assert model.predict(pd.DataFrame({"text": ["a banana"]}))["label"].tolist() == ["fruit"]
+        assert "provenance" in files(client, moved)
     finally:
         hidden.rename(repository)
+        mlflow.set_tracking_uri("")
 
 
-def y_pred(repository: Path) -> str:
-    return run(repository, "python", "-m", "pipeline.predict", "--json", "how do i sort a dict by value")
-
-
-def test_a_training_that_was_killed_outright_leaves_no_run_running(repository: Path) -> None:
+def test_killed_training_leaves_no_run_running(repository: Path) -> None:
     before = states(repository)["FINISHED"]
-    change_params(repository, {"train": {"seed": 12, "epochs": 200, "patience": 200}})
+    change_params(repository, {"train": {"seed": 12, "epochs": 1000, "patience": 1000}})
     process = subprocess.Popen(["dvc", "repro"], cwd=repository, env=environment(), start_new_session=True)
     deadline = time.monotonic() + 120
-    while not any(each.data.metrics.get("val_loss") for each in runs(repository) if each.info.status == "RUNNING"):
-        assert process.poll() is None, "training ended before it could be killed"
+    while not any(each.data.metrics.get("val/loss") for each in runs(repository) if each.info.status == "RUNNING"):
+        assert process.poll() is None, "the training ended before it could be killed"
         assert time.monotonic() < deadline, "no epoch in MLflow after two minutes"
         time.sleep(0.5)
     os.killpg(process.pid, signal.SIGKILL)
@@ -266,11 +328,30 @@ def test_a_training_that_was_killed_outright_leaves_no_run_running(repository: P
     assert states(repository) == {"FINISHED": before + 1, "KILLED": 1}
 
 
-def test_by_hand_a_run_is_not_made_of_files_and_parameters_that_do_not_belong_together(repository: Path) -> None:
-    before = states(repository)
-    change_params(repository, {"train": {"seed": 13}})
+# A clone on another machine, where DVC's cache and the store are empty
 
-    said = run(repository, "python", "-m", "pipeline.track", code=1)
 
-    assert said == "error: what is here is not one result: train must run again; `dvc repro` does that\n"
-    assert states(repository) == before
+@pytest.fixture(scope="module")
+def clone(first_toy_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("elsewhere") / "clone"
+    run(folder.parent, "git", "clone", "--quiet", str(first_toy_result), str(folder))
+    return folder
+
+
+def test_clone_says_that_results_were_made_elsewhere(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    head = run(clone, "git", "rev-parse", "HEAD").strip()
+
+    shown = run(clone, *TRACKING, "show", "HEAD", code=1)
+    compared = run(clone, *TRACKING, "compare", "HEAD", code=1)
+    rebuilt = run(clone, *TRACKING, "rebuild", code=1)
+
+    assert shown == compared
+    assert re.fullmatch(
+        r"error: HEAD has no run in MLflow; its files are not in DVC's cache \(\S+ and \d+ more\); "
+        r"`dvc pull` or `dvc repro`\n",
+        shown,
+    )
+    assert re.fullmatch(
+        rf"  {head[:10]}: its files are not in DVC's cache \(.*\); `dvc pull` or `dvc repro`\n", rebuilt
+    )
+    assert run(clone, "git", "status", "--porcelain") == ""

@@ -156,7 +156,10 @@ def test_store_that_comes_back_during_the_training_gets_its_end(config: params.P
 def test_programming_error_while_a_run_is_created_ends_the_training(
     config: params.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MlflowClient, "create_run", lambda *arguments, **options: {}["a bug"])
+    def raise_key_error(*_: object, **__: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(MlflowClient, "create_run", raise_key_error)
 
     with pytest.raises(KeyError, match="a bug"), runs.training_run(config):
         pytest.fail("the training went on")

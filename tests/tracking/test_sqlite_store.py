@@ -100,7 +100,7 @@ def test_schema_that_mlflow_left_incomplete_is_a_one_line_error(workspace: Path)
 
 
 def test_empty_file_is_replaced_by_a_store(workspace: Path, store_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    created = []
+    created: list[Path] = []
     monkeypatch.setattr(sqlite_store, "create", created.append)
     Path("touched.db").touch()
 

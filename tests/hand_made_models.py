@@ -1,0 +1,60 @@
+"""A classifier made by hand: a word gives each class away, so that its predictions are plain."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.features import ngram_features
+from pipeline.features.ngram_features import NgramFeatures
+from pipeline.features.ngrams import LogCountRatios
+from pipeline.features.tokenizer import fit_tokenizer
+from pipeline.model import linear
+from pipeline.model.linear import LinearModel
+
+CLASS_OF_WORD = {"banana": 0, "dict": 1}  # the network's vocabulary
+LABELS = ["fruit", "pythön"]
+
+
+def write_models(baseline: LinearModel | None, temperature: float = 1.0) -> None:
+    """Write `models/` with a hand-made network, and the baseline model if there is one.
+
+    The network's logits are the sum over its tokens of 2 for their class; `temperature` is that of the classifier.
+    """
+    Path("models").mkdir()
+    write_tokenizer()
+    if baseline:
+        linear.save(baseline, Path("models/baseline.safetensors"))
+    write_network(temperature, is_ensemble=bool(baseline))
+
+
+def write_tokenizer() -> None:
+    fit_tokenizer(CLASS_OF_WORD, "code", vocab_size=10, max_length=100).save("models/tokenizer.json")
+
+
+def write_network(temperature: float, is_ensemble: bool) -> None:
+    """Write the network, whose required files are those that are in `models/` already, and its n-gram features."""
+    empty = LogCountRatios(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32))
+    ngram_features.save(NgramFeatures(empty, 0, None), Path("models/ngram_features.safetensors"))
+    vocabulary = json.loads(Path("models/tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    logits = np.zeros((len(vocabulary), len(LABELS)), np.float32)
+    for word, label in CLASS_OF_WORD.items():
+        logits[vocabulary[word], label] = 2
+    constants = [numpy_helper.from_array(logits, "logits"), numpy_helper.from_array(np.array([1]), "time_axis")]
+    nodes = [
+        helper.make_node("Gather", ["logits", "ids"], ["of_token"]),
+        helper.make_node("ReduceSum", ["of_token", "time_axis"], ["sum"], keepdims=0),
+        helper.make_node("Softmax", ["sum"], ["probabilities"], axis=-1),
+    ]
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "time"])
+    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])
+    graph = helper.make_graph(nodes, "hand-made", [ids], [probabilities], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    names = ["tokenizer.json", "ngram_features.safetensors", *(["baseline.safetensors"] if is_ensemble else [])]
+    sha256 = {name: hashlib.sha256(Path("models", name).read_bytes()).hexdigest() for name in names}
+    metadata = {"labels": json.dumps(LABELS), "required_files": json.dumps(sha256), "temperature": str(temperature)}
+    helper.set_model_props(model, metadata)
+    onnx.save(model, "models/model.onnx")

@@ -1,0 +1,178 @@
+"""A repository whose stages take a moment: for tests of DVC, git and MLflow, to which it matters little what trains.
+
+dvc.yaml, params.yaml, `track` and all commands are the real ones. The other stages write what the real ones write, from
+a handful of examples, without TensorFlow and scikit-learn. What comes out depends on `train.seed`.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from pipeline import params
+
+STAGES = ("source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain", "plot")
+STAGE = '''"""Stage {name} of the toy pipeline."""
+
+from pipeline import cli
+from tests import toy_pipeline
+
+if __name__ == "__main__":
+    cli.run(toy_pipeline.{name})
+'''
+SIZES = {"train": 20, "validation": 8, "test": 24}
+
+
+def install(repository: Path) -> None:
+    """Replace the stages of a repository by those of this module."""
+    for name in STAGES:
+        (repository / f"pipeline/{name}.py").write_text(STAGE.format(name=name))
+
+
+def write_json(path: str, content: object) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def examples(split: str) -> list[dict]:
+    """Fruits have bananas, Python has dicts."""
+    words = {"fruit": "banana", "pythön": "dict"}
+    return [
+        {"id": f"{split}/{word}-{n}", "text": f"{word} {split} {n}", "label": label}
+        for n in range(SIZES[split] // 2)
+        for label, word in words.items()
+    ]
+
+
+def source() -> None:
+    params.load()
+    write_json("data/source.json", {"source": "toy"})
+
+
+def fetch() -> None:
+    write_json("data/raw/manifest.json", {"source": "toy"})
+
+
+def split() -> None:
+    from pipeline.corpus import near_duplicates, tables
+
+    Path("data/split").mkdir(parents=True)
+    for name in SIZES:
+        rows = [row | {"fingerprint": near_duplicates.fingerprint(row["text"])} for row in examples(name)]
+        tables.write_table(Path(f"data/split/{name}.parquet"), tables.SPLIT_SCHEMA, rows)
+    write_json(
+        "reports/split.json",
+        {
+            "corpus": {"source": "toy", "sample": True, "digest": "0" * 64, "licence": "none"},
+            "test": "drawn",
+            "examples": SIZES,
+            "label_counts": {name: {"fruit": size // 2, "pythön": size // 2} for name, size in SIZES.items()},
+            "duplicates_dropped": {"duplicate_of_test": 0},
+        },
+    )
+
+
+def vectorize() -> None:
+    from tests.hand_made_models import write_tokenizer
+
+    Path("models").mkdir(exist_ok=True)
+    write_tokenizer()
+    write_json("data/ids/labels.json", ["fruit", "pythön"])
+
+
+def write_fingerprints(stage: str) -> None:
+    from pipeline.corpus import near_duplicates
+
+    near_duplicates.save_fingerprints(Path(f"data/fingerprints/{stage}.parquet"), [Path("data/split/train.parquet")])
+
+
+def make_metrics(n_errors: int) -> dict[str, float]:
+    accuracy = round(1 - n_errors / SIZES["test"], 6)
+    return {"accuracy": accuracy, "macro_f1": accuracy, "log_loss": round(0.1 + n_errors / 10, 6), "ece": 0.05}
+
+
+def baseline() -> None:
+    write_fingerprints("baseline")
+    Path("models/baseline.safetensors").write_bytes(b"baseline")
+    write_json("reports/baseline.json", {"ngrams": 2, "validation": make_metrics(3)})
+
+
+def train() -> None:
+    """As many epochs as `train.epochs` says, each a moment long."""
+    from pipeline.tracking import runs
+    from tests.hand_made_models import write_network
+
+    config = params.load()
+    history = []
+    with runs.training_run(config) as log_epoch:
+        for epoch in range(1, config.train.epochs + 1):
+            row = {name: round(1 / (epoch + config.train.seed), 6) for name in ("loss", "log_loss", "val_loss")}
+            row |= {"epoch": epoch, "accuracy": 0.5, "val_accuracy": 0.5, "val_log_loss": row["val_loss"]}
+            history.append(row)
+            log_epoch(row | {"epoch_seconds": 0.1})
+            time.sleep(0.05)
+        write_fingerprints("train")
+        write_network(temperature=1 + config.train.seed / 100, is_ensemble=False)
+        for name in ("network.json", "weights.safetensors"):
+            Path("models", name).write_text(f"seed {config.train.seed}")
+        write_csv("reports/history.csv", history)
+        write_csv("reports/gradients.csv", [{"steps_back": 0, "before": 1.0, "after": 2.0}])
+        report = {"parameters": 12, "best_epoch": config.train.epochs, "temperature": 1.0}
+        write_json("reports/train.json", report | {"validation": make_metrics(config.train.seed % 3)})
+    print(f"train: {config.train.epochs} epochs")
+
+
+def write_csv(path: str, rows: list[dict]) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def evaluate() -> None:
+    """The classifier's predictions are those of the logged model; of the baseline's, three are errors."""
+    import numpy as np
+
+    from pipeline.corpus import tables
+    from pipeline.metrics import predictions
+    from pipeline.model.classifier import Classifier
+
+    test = Path("data/split/test.parquet")
+    ids, texts, names = (tables.read_column(test, name) for name in ("id", "text", "label"))
+    classifier = Classifier(Path("models"))
+    y_true = predictions.label_indices(names, classifier.labels)
+    y_proba = classifier.predict_proba(texts)
+    seed = round((classifier.temperature - 1) * 100)
+    report: dict = {"examples": len(ids)}
+    for model, n_errors in {"classifier": seed % 3, "baseline": 3}.items():
+        answers = np.array(y_proba)
+        if model == "baseline":
+            answers[:n_errors] = 1 - answers[:n_errors]
+        report[model] = make_metrics(n_errors)
+        Path("reports/evaluation", model).mkdir(parents=True, exist_ok=True)
+        rows = list(predictions.to_rows(ids, y_true, answers, classifier.labels))
+        write_csv(f"reports/evaluation/{model}/predictions.csv", rows)
+        Path("reports/evaluation", model, "classification_report.txt").write_text("report")
+    interval = {"accuracy": [0.5, 1.0], "macro_f1": [0.5, 1.0]}
+    per_class = {"precision": 0.9, "recall": 0.8, "f1": 0.85, "average_precision": 0.95, "support": 12}
+    report |= {
+        "mcnemar": {"only_classifier_correct": 2, "only_baseline_correct": 0, "p_value": 0.5},
+        "uncalibrated": {"log_loss": 0.4, "ece": 0.1},
+        "temperature": classifier.temperature,
+        "confidence_intervals": {"classifier": interval, "baseline": interval},
+        "macro_f1_difference_interval": [-0.1, 0.1],
+        "per_class": [{"label": label} | per_class for label in classifier.labels],
+        "slices": [],
+        "agreement": [],
+    }
+    write_json("reports/metrics.json", report)
+
+
+def explain() -> None:
+    write_json("reports/explanations.json", {"errors": 0, "examples": [], "similar_pairs": []})
+
+
+def plot() -> None:
+    from pipeline.report.page import CHARTS
+
+    Path("reports/plots").mkdir(parents=True, exist_ok=True)
+    for name in CHARTS:
+        Path("reports/plots", f"{name}.svg").write_text(f"<svg><title>{name}</title></svg>")
