@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from pipeline.model.backend import keras
 from pipeline.model.classifier import required_files
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `explain`, which imports this module, does not depend on these parameters
     from pipeline.params.train import Train
 
 OPSET, IR_VERSION = 18, 10

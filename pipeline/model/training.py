@@ -62,11 +62,10 @@ def train_network(
         # With weights that are not finite, Keras' RMSprop fails before the loss can be checked.
         if all(np.isfinite(weight).all() for weight in model.get_weights()):
             raise
+        progress.bar.close()
         progress.error = TrainingDiverged("loss", math.nan, progress.epoch)
     except TrainingDiverged as error:
         progress.error = error
-    finally:
-        progress.bar.close()
     if progress.error and not progress.best_weights:
         raise progress.error
     model.set_weights(progress.best_weights)
@@ -111,4 +110,5 @@ class TrainingProgress(keras.callbacks.Callback):
         """Raises TrainingDiverged."""
         for name in ("loss", "val_log_loss"):
             if not math.isfinite(value := float(logs.get(name, 0.0))):
+                self.bar.close()
                 raise TrainingDiverged(name, value, self.epoch)
