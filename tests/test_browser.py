@@ -361,32 +361,32 @@ def test_text_that_is_a_program_is_shown_and_not_run(
 # MLflow's pages
 
 
-def test_mlflow_lists_the_run_and_shows_its_figures(
+def test_mlflow_lists_the_run_and_shows_its_metrics(
     repository: Path, address: str, page: Page, result: Run, keep: Callable[..., None]
 ) -> None:
-    figures = read(repository, "metrics")["classifier"]
+    metrics = read(repository, "metrics")["classifier"]
 
     page.goto(address)
 
     link = page.get_by_role("grid").get_by_role("link", name=result.info.run_name)
     expect(link).to_be_visible()
     for name in ("accuracy", "macro_f1"):
-        cells = page.locator(f'[role=gridcell][col-id*="test_{name}"]:not([col-id*="baseline"])')
-        expect(cells.filter(has_text=in_javascript(figures[name]))).to_be_visible()
+        cells = page.locator(f'[role=gridcell][col-id*="test/{name}"]')
+        expect(cells.filter(has_text=in_javascript(metrics[name]))).to_be_visible()
     keep(page, "mlflow-runs")
 
     link.click()
 
     expect(page.get_by_role("heading", name=result.info.run_name)).to_be_visible()
-    for name, value in figures.items():
-        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"test_{name}", exact=True))
+    for name, value in metrics.items():
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"test/{name}", exact=True))
         expect(row.get_by_role("cell", name=in_javascript(value), exact=True)).to_be_visible()
-    about = page.get_by_role("row", name="the classifier")
-    expect(about.get_by_role("cell", name=f"{figures['accuracy']:.4f}").first).to_be_visible()
+    note = page.get_by_role("row", name="classifier ")
+    expect(note.get_by_role("cell", name=f"{metrics['accuracy']:.4f}").first).to_be_visible()
     keep(page, "mlflow-run")
 
 
-@pytest.mark.parametrize("path", ["plots/reliability.svg", "classifier/confusion_matrix.svg"])
+@pytest.mark.parametrize("path", ["plots/reliability.svg", "plots/confusion_matrix.svg"])
 def test_mlflow_shows_a_plot_of_the_run(
     page: Page, artifact: Callable[[str], Locator], keep: Callable[..., None], path: str
 ) -> None:
@@ -452,17 +452,17 @@ def test_mlflow_draws_the_curves_of_two_runs_over_each_other(
 ) -> None:
     client = MlflowClient(store(repository))
     another = client.create_run(result.info.experiment_id, run_name="another one").info.run_id
-    for name in ("loss", "val_log_loss"):
+    for name in ("train/loss", "val/log_loss"):
         curve = client.get_metric_history(result.info.run_id, name)
         points = [Metric(point.key, point.value + 0.1, point.timestamp, point.step) for point in curve]
         client.log_batch(another, points)
 
     page.goto(address)
     page.locator("label").filter(has=page.locator("input[value=CHART]")).click()
-    page.get_by_role("searchbox", name="Search metric charts").fill("val_log_loss")
+    page.get_by_role("searchbox", name="Search metric charts").fill("val/log_loss")
 
     for name in (result.info.run_name, "another one"):
-        expect(page.get_by_text(f"{name} (val_log_loss)")).to_be_visible()
+        expect(page.get_by_text(f"{name} (val/log_loss)")).to_be_visible()
     # Each is drawn a second time without its points, for the smoothing that is off.
     curves = page.locator(".scatterlayer .trace:has(path.point) path.js-line")
     expect(curves).to_have_count(2)
@@ -473,8 +473,7 @@ def test_mlflow_draws_the_curves_of_two_runs_over_each_other(
 def test_mlflow_shows_a_version_of_the_model_with_its_model_card(
     repository: Path, address: str, page: Page, keep: Callable[..., None]
 ) -> None:
-    said = run(repository, sys.executable, "-m", "pipeline.registry", "register")
-    assert said == f"{MODEL}: version 1\n"
+    assert run(repository, sys.executable, "-m", "pipeline.registry", "register") == f"{MODEL}: version 1\n"
     card = (repository / "reports/model_card.md").read_text()
 
     page.goto(f"{address.partition('#')[0]}#/models/{MODEL}")
@@ -488,5 +487,5 @@ def test_mlflow_shows_a_version_of_the_model_with_its_model_card(
     for heading in re.findall("^## (.+)$", card, re.MULTILINE):
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
     accuracy = read(repository, "metrics")["classifier"]["accuracy"]
-    expect(page.get_by_role("row", name="the classifier").get_by_role("cell").nth(1)).to_contain_text(f"{accuracy:.4f}")
+    expect(page.get_by_role("row", name="classifier ").get_by_role("cell").nth(1)).to_contain_text(f"{accuracy:.4f}")
     keep(page, "mlflow-version")

@@ -97,7 +97,10 @@ def old_locations(connection: sqlite3.Connection, path: Path) -> list[str]:
     return [
         uri
         for uri in locations
-        if uri and uri.startswith("file://") and Path(uri).name == location.ARTIFACTS and uri != artifact_folder(path).as_uri()
+        if uri
+        and uri.startswith("file://")
+        and Path(uri).name == location.ARTIFACTS
+        and uri != artifact_folder(path).as_uri()
     ]
 
 
