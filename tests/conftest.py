@@ -33,18 +33,31 @@ for name in repository_variables():
     os.environ.pop(name, None)
 
 
-# Files that take minutes begin first, so that no process is left with one of them at the end.
-LONG = ["test_real_posts", "test_registry", "test_lineage", "test_pipeline", "test_servers", "test_sweep", "test_train"]
-LONG += ["test_browser", "test_plots"]
+# Files that take longest begin first, so that no process is left with one of them at the end.
+LONG = [
+    "test_registry",
+    "test_real_posts",
+    "test_tracking",
+    "test_pipeline",
+    "test_servers",
+    "test_sweep",
+    "test_readme",
+]
+LONG += ["test_browser", "test_train", "test_plots"]
+# Fixtures that take a whole run of the pipeline, so that a test that needs one is slow.
+RUNS_THE_PIPELINE = {"first_result", "repository", "archive"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+    for item in items:
+        if RUNS_THE_PIPELINE & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(optionalhook=True)  # so that pytest also runs without xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: much of a test's time goes by in waiting for the disk and for servers."""
+    """One more than there are processors: tests often wait for the disk and for servers."""
     return (os.cpu_count() or 1) + 1
 
 
