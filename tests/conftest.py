@@ -43,7 +43,7 @@ LONG = [
     "test_sweep",
     "test_readme",
 ]
-LONG += ["test_browser", "test_train", "test_plots"]
+LONG += ["test_readme", "test_browser", "test_train", "test_plots"]
 # Fixtures that take a whole run of the pipeline, so that a test that needs one is slow.
 RUNS_THE_PIPELINE = {"first_result", "repository", "archive"}
 
