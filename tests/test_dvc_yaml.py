@@ -37,7 +37,8 @@ def imported(file: Path) -> Iterator[Path]:
 
 def closure(file: Path) -> set[Path]:
     """The file and what it imports, directly or not, as far as it makes outputs."""
-    found, ahead = set(), [file]
+    found: set[Path] = set()
+    ahead = [file]
     while ahead:
         file = ahead.pop()
         if file not in found | START and TRACKING not in file.parents:

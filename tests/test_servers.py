@@ -1,4 +1,4 @@
-"""`MLFLOW_TRACKING_URI` names a real server: MLflow's with basic authentication, on PostgreSQL, artifacts through it."""
+"""MLflow's server with basic authentication on PostgreSQL: the pipeline, the registry and races of several users."""
 
 import csv
 import shutil
@@ -249,7 +249,7 @@ def test_server_that_dies_while_a_result_is_logged_has_one_run_after_the_next_tr
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
-    output = run(elsewhere, sys.executable, "-W", "ignore", "-c", PREDICT, model, **server.client)
+    output = run(elsewhere, sys.executable, "-W", "ignore", "-c", PREDICT, model, **server.client)  # type: ignore[arg-type]
 
     assert output.splitlines()[-1] == "['pythön', 'fruit']"
 
@@ -286,7 +286,7 @@ def test_server_that_dies_during_a_training_costs_no_output_and_track_completes_
     (interrupted,) = runs(server, "training")
     assert 0 < len(epochs_of(server, interrupted)) < 100
 
-    run(repository, sys.executable, "-m", "pipeline.track", **server.client)
+    run(repository, sys.executable, "-m", "pipeline.track", **server.client)  # type: ignore[arg-type]
 
     tracked = runs(server, "training")
     assert "RUNNING" not in [each.info.status for each in tracked]
@@ -303,7 +303,7 @@ def test_result_on_the_server_is_registered_promoted_and_exported_by_a_user_who_
         command = [sys.executable, "-m", "pipeline.registry", *arguments]
         return run(repository, *command, code=code, **(server.client | user))
 
-    run(repository, sys.executable, "-m", "pipeline.track", **server.client)
+    run(repository, sys.executable, "-m", "pipeline.track", **server.client)  # type: ignore[arg-type]
     assert registry("register") == "text-classification: version 1\n"
     promote = ["promote", "--allow-sample", "--force", "--reason", "a small sample"]
 
@@ -321,7 +321,7 @@ def test_experiment_keeps_all_of_its_outputs_where_no_server_is(repository: Path
     nobody = at(f"http://127.0.0.1:{free_port()}")
     experiment = ["dvc", "exp", "run", "--temp", "--name", "alone", "--set-param", "train.epochs=1"]
 
-    output = run(repository, *experiment, **nobody)
+    output = run(repository, *experiment, **nobody)  # type: ignore[arg-type]
 
     assert output.count("\nwarning: cannot write to MLflow (") == 1
     assert "Traceback" not in output
