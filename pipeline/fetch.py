@@ -2,9 +2,11 @@
 
     python -m pipeline.fetch
 
-`data/raw/examples.parquet` has the columns id (`train/java/7.txt`), text, label and split, ordered by id.
-`data/raw/manifest.json` records the source, its licence, the counts, and the content digest: the sha256 over the sorted
-lines `ID<TAB>SHA256-OF-THE-TEXT<LF>`. Order and digest do not depend on how an archive was packed.
+`data/raw/examples.parquet` has the columns id, text, label and split, ordered by id. The id of a text in a folder is
+`train/java/7.txt`, that of a table's row its line. `data/raw/rejects.parquet` has the rows of tables that cannot be
+used, each with the reason. `data/raw/manifest.json` records the source, its licence, the counts, and the content
+digest: the sha256 over the sorted lines `ID<TAB>SHA256-OF-THE-TEXT<LF>`, of tables `ID<TAB>SPLIT<TAB>LABEL<TAB>SHA256`.
+Order and digest do not depend on how an archive was packed.
 """
 
 import hashlib
@@ -14,7 +16,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,8 +25,20 @@ from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.corpus import sources, tables, urls
 from pipeline.corpus.download import download
+from pipeline.corpus.rows import (
+    REASONS,
+    Example,
+    RejectedRow,
+    choose_columns,
+    describe_rejects,
+    open_tables,
+    read_checked,
+)
+from pipeline.params.fetch import Fetch
 
 OUT = Path("data/raw")
+# Training examples that a label needs: without a test split, a fifth of them is drawn for it.
+MIN_EXAMPLES = {True: 3, False: 5}
 
 
 def main() -> None:
@@ -35,17 +49,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=OUT.parent, prefix=".fetch-") as temporary:
         folder = Path(temporary, "raw")
         folder.mkdir()
-        archive = cached_download(source, Path(temporary)) if source.kind == "url" else None
-        if source.kind == "sample":
-            examples = sources.read_sample(config)
-        else:
-            local = replace(source, kind="archive", location=archive) if archive else source
-            examples = sources.read_examples(local)
+        downloaded = cached_download(source, Path(temporary)) if source.kind == "url" else None
         try:
-            manifest = write_examples(source, examples, folder)
+            examples = read_source(source, downloaded, config, Path(temporary))
+            manifest = write_examples(source, examples, folder, config.max_rejects)
         except UserError:
-            if archive:
-                archive.unlink()  # the next call downloads it again: the server may have mended it by then
+            if downloaded:
+                downloaded.unlink()  # the next call downloads it again: the server may have mended it by then
             raise
         shutil.rmtree(OUT, ignore_errors=True)
         folder.rename(OUT)
@@ -54,6 +64,48 @@ def main() -> None:
         f"fetch: {manifest['examples']:,} examples of {len(manifest['labels'])} labels ({counts}) "
         f"from {manifest['source']}"
     )
+    if manifest["rejected"]:
+        print(f"fetch: {describe_rejects(manifest['rejected'])} (data/raw/rejects.parquet)")
+    if manifest["similar_labels"]:
+        same = "; ".join(" and ".join(map(repr, labels)) for labels in manifest["similar_labels"])
+        print(f"fetch: labels that differ only by case: {same}")
+
+
+def read_source(
+    source: sources.Source, downloaded: Path | None, config: Fetch, temporary: Path
+) -> Iterator[Example | RejectedRow]:
+    """The examples of a source, and the rows of its tables that cannot be used.
+
+    `downloaded` is the file of a URL, and `temporary` a folder for the tables in an archive.
+    """
+    if source.kind == "sample":
+        return as_examples(source, sources.read_sample(config), "utf-8")
+    local = sources.local_source(downloaded, source.digest, source.name) if downloaded else source
+    if local.kind == "archive":
+        local = sources.extract_tables(local, temporary)
+    if local.kind != "tables":
+        return as_examples(source, sources.read_examples(local), config.encoding or "utf-8")
+    tables = open_tables(local, config.encoding)
+    for table in tables:
+        print(f"fetch: {table.name} is {table.describe()}")
+    chosen, guessed = choose_columns(tables, config)
+    note = " (guessed; set fetch.text and fetch.label to others)" if guessed else ""
+    print(f"fetch: columns: {chosen.describe()}{note}")
+    return read_checked(tables, chosen)
+
+
+def as_examples(source: sources.Source, contents: Iterable[tuple[str, bytes]], encoding: str) -> Iterator[Example]:
+    """Decode `(id, content)` pairs. Raises UserError for a text that is not of this encoding."""
+    for id, content in contents:
+        split, label, _ = id.split("/")
+        try:
+            yield Example(id, content.decode(encoding), label, split)
+        except UnicodeDecodeError as error:
+            name = "UTF-8" if encoding == "utf-8" else encoding
+            raise UserError(
+                f"{source.name}: {id} is not {name} text (byte {error.start}); "
+                "convert it, or set fetch.encoding to that of all texts"
+            ) from None
 
 
 def cached_download(source: sources.Source, temporary: Path) -> Path:
@@ -70,24 +122,46 @@ def cached_download(source: sources.Source, temporary: Path) -> Path:
     return (temporary / "archive").rename(archive)
 
 
-def write_examples(source: sources.Source, examples: Iterable[tuple[str, bytes]], folder: Path) -> dict:
-    """Write the table and the manifest of `(id, content)` pairs into `folder`; returns the manifest.
+def write_examples(
+    source: sources.Source, examples: Iterable[Example | RejectedRow], folder: Path, max_rejects: float = 0.0
+) -> dict:
+    """Write the table, the rejected rows and the manifest into `folder`; returns the manifest.
 
-    Raises UserError for a text that is not UTF-8, a duplicate id, fewer than two labels, labels that differ between
-    train and test, or a digest other than the expected one.
+    Raises UserError for a duplicate id, more than this share of rejected rows, fewer than two labels, labels that
+    differ between train and test, or a digest other than the expected one.
     """
     counts: dict[str, Counter[str]] = {}
     sha256 = hashlib.sha256()
+    with closing(open_database(folder.parent)) as database:
+        validation = store_examples(source, examples, database)
+        reject_labels(database)
+        rejected = dict(
+            database.execute("select reason, count(*) from reject group by reason order by count(*) desc, reason")
+        )
+        check_rejects(source, database, rejected, max_rejects)
 
-    def rows() -> Iterator[dict[str, str]]:
-        for id, text in sorted_by_id(source, examples, folder.parent):
-            split, label, _ = id.split("/")
-            counts.setdefault(split, Counter())[label] += 1
-            sha256.update(f"{id}\t{hashlib.sha256(text.encode()).hexdigest()}\n".encode())
-            yield {"id": id, "text": text, "label": label, "split": split}
+        def rows() -> Iterator[dict[str, str]]:
+            for id, text, label, split in database.execute("select id, text, label, split from example order by id"):
+                counts.setdefault(split, Counter())[label] += 1
+                # The id of a text in a folder has its split and label; to that of a table's row they are added.
+                name = id if id.startswith(f"{split}/{label}/") else f"{id}\t{split}\t{label}"
+                sha256.update(f"{name}\t{hashlib.sha256(text.encode()).hexdigest()}\n".encode())
+                yield {"id": id, "text": text, "label": label, "split": split}
 
-    tables.write_table(folder / "examples.parquet", tables.RAW_SCHEMA, rows())
+        tables.write_table(folder / "examples.parquet", tables.RAW_SCHEMA, rows())
+        if rejected:
+            rejects = database.execute("select file, row, reason, detail from reject order by file, row")
+            names = tables.REJECTS_SCHEMA.names
+            tables.write_table(
+                folder / "rejects.parquet",
+                tables.REJECTS_SCHEMA,
+                (dict(zip(names, reject, strict=True)) for reject in rejects),
+            )
+    if validation:
+        print(f"fetch: {validation:,} validation examples are added to train; split draws validation examples from it")
     digest = sha256.hexdigest()
+    if not counts:
+        raise UserError(f"{source.name} has no row with a text and a label; check fetch.text and fetch.label")
     labels = sorted(set().union(*counts.values()))
     if len(labels) < 2:
         raise UserError(f"{source.name} has only one label ({labels[0]}); a classifier needs two or more")
@@ -113,32 +187,91 @@ def write_examples(source: sources.Source, examples: Iterable[tuple[str, bytes]]
         "counts": {
             split: dict(sorted(label_counts.items())) for split, label_counts in sorted(counts.items(), reverse=True)
         },
+        "rejected": rejected,
+        "similar_labels": similar_labels(labels),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest
 
 
-def sorted_by_id(
-    source: sources.Source, examples: Iterable[tuple[str, bytes]], folder: Path
-) -> Iterator[tuple[str, str]]:
-    """Yield `(id, text)` in the order of the ids. They are sorted on disk, so memory does not grow with the corpus."""
+def open_database(folder: Path) -> sqlite3.Connection:
+    """The examples are sorted on disk, so memory does not grow with the corpus."""
     # isolation_level=None: a file that ends with this process needs no journal
     database = sqlite3.connect(folder / "order.db", isolation_level=None)
     database.executescript("pragma journal_mode = off; pragma synchronous = off; begin;")
-    database.execute("create table example (id text primary key, text text) without rowid")
-    for id, content in tqdm(examples, desc="  read", unit=" examples", disable=None):
+    database.execute(
+        "create table example (id text primary key, text text, label text, split text, file text, row int)"
+    )
+    database.execute("create table reject (file text, row int, reason text, detail text)")
+    return database
+
+
+def store_examples(
+    source: sources.Source, examples: Iterable[Example | RejectedRow], database: sqlite3.Connection
+) -> int:
+    """Returns how many examples were of a validation split; `split` draws that from the training examples."""
+    validation = 0
+    insert_reject = "insert into reject values (?, ?, ?, ?)"
+    for example in tqdm(examples, desc="  read", unit=" examples", disable=None):
         try:
-            database.execute("insert into example values (?, ?)", (id, content.decode("utf-8")))
-        except UnicodeDecodeError as error:
-            raise UserError(f"{source.name}: {id} is not UTF-8 text (byte {error.start}); convert it") from None
+            if isinstance(example, RejectedRow):
+                database.execute(insert_reject, example)
+                continue
+            split = "train" if example.split == "validation" else example.split
+            row = (example.id, example.text, example.label, split, example.file, example.row)
+            database.execute("insert into example values (?, ?, ?, ?, ?, ?)", row)
+            validation += example.split == "validation"
         except sqlite3.IntegrityError:
-            raise UserError(f"{source.name} contains {id} twice; keep one of them") from None
+            assert isinstance(example, Example)
+            if not example.file:
+                raise UserError(f"{source.name} contains {example.id} twice; keep one of them") from None
+            database.execute(insert_reject, (example.file, example.row, "duplicate_id", example.id))
         except sqlite3.OperationalError as error:
             raise UserError(
-                f"the examples cannot be sorted in {folder.parent} ({error}); check that the disk has room"
+                f"the examples cannot be sorted in {OUT.parent} ({error}); check that the disk has room"
             ) from None
-    yield from database.execute("select id, text from example order by id")
-    database.close()
+    return validation
+
+
+def reject_labels(database: sqlite3.Connection) -> None:
+    """Reject rows of tables whose label has too few training examples to be learned, or none."""
+    has_test = database.execute("select 1 from example where split = 'test' limit 1").fetchone()
+    minimum = MIN_EXAMPLES[bool(has_test)]
+    trained = "(select label from example where split = 'train' group by label having count(*) >= ?)"
+    for reason, condition in (
+        ("label_not_in_train", "label not in (select label from example where split = 'train')"),
+        ("rare_label", f"label not in {trained}"),
+    ):
+        where = f"where file != '' and {condition}"
+        values = (minimum,) if reason == "rare_label" else ()
+        database.execute(f"insert into reject select file, row, '{reason}', label from example {where}", values)
+        database.execute(f"delete from example {where}", values)
+
+
+def check_rejects(
+    source: sources.Source, database: sqlite3.Connection, rejected: dict[str, int], max_rejects: float
+) -> None:
+    """Raises UserError, with an example, if the share of rejected rows is larger than `max_rejects`."""
+    (kept,) = database.execute("select count(*) from example").fetchone()
+    n_rejects = sum(rejected.values())
+    if not n_rejects or n_rejects <= max_rejects * (kept + n_rejects):
+        return
+    file, row, reason = database.execute(
+        "select file, row, reason from reject where reason = ? order by file, row limit 1", (next(iter(rejected)),)
+    ).fetchone()
+    raise UserError(
+        f"{source.name}: {n_rejects:,} of {kept + n_rejects:,} rows cannot be used ({describe_rejects(rejected)}; "
+        f"for example row {row:,} of {file}: {REASONS[reason]}), more than fetch.max_rejects ({max_rejects:g}) allows; "
+        "correct them, or set it to a larger share"
+    )
+
+
+def similar_labels(labels: list[str]) -> list[list[str]]:
+    """Groups of labels that differ only by case."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(label.casefold(), []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 if __name__ == "__main__":

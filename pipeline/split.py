@@ -172,6 +172,7 @@ def make_report(examples: Examples, dropped: dict[str, int], has_own_test: bool)
         "examples": {split: label_counts[split].total() for split in SPLITS},
         "label_counts": {split: dict(sorted(label_counts[split].items())) for split in SPLITS},
         "duplicates_dropped": dropped,
+        "rejected": corpus["rejected"],
     }
 
 

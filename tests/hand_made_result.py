@@ -56,6 +56,7 @@ def write_reports() -> None:
             "examples": {"train": 100, "validation": 20, "test": 4},
             "label_counts": {split: {"fruit": 2, "pythön": 2} for split in ("train", "validation", "test")},
             "duplicates_dropped": {"duplicate_of_test": 0, "near_duplicate_of_test": 0},
+            "rejected": {"no_text": 3},
         },
         "metrics": {
             "examples": 4,

@@ -19,7 +19,13 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(ROOT.glob("docs/*.md"))]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 ROW = re.compile(r"^\| `(\w+\.\w+)` \| `([^`]*)` \| ([^|]*) \| ([^|]+) \|$", re.MULTILINE)
-MAY_HAVE_ANY_TEXT = {"fetch.source", "fetch.digest", "track.experiment", "registry.model"}
+MAY_HAVE_ANY_TEXT = {
+    "fetch.source",
+    "fetch.digest",
+    "track.experiment",
+    "registry.model",
+    *(f"fetch.{name}" for name in ("text", "label", "split", "id", "encoding")),
+}
 
 
 def without_code(markdown: str) -> str:

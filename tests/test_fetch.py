@@ -70,6 +70,8 @@ def test_the_manifest_says_what_the_examples_are(pack: Callable, fetched: Callab
         "examples": 6,
         "labels": ["java", "python"],
         "counts": {"train": {"java": 3, "python": 1}, "test": {"java": 1, "python": 1}},
+        "rejected": {},
+        "similar_labels": [],
     }
 
 
@@ -236,6 +238,181 @@ def test_as_a_command_it_says_what_it_made_or_one_sentence(pack: Callable, set_p
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith("error: corpus.tar.gz is not a complete .tar.gz or .zip archive (")
     assert failed.stderr.count("\n") == 1
+
+
+# Tables
+
+TABLE_ROWS = [("a", f"text number {n}") for n in range(10)] + [("b", f"other words {n}") for n in range(10)]
+CSV = "label,text\n" + "".join(f"{label},{text}\n" for label, text in TABLE_ROWS)
+REJECTS = Path("data/raw/rejects.parquet")
+
+
+def manifest() -> dict:
+    return json.loads(MANIFEST.read_text())
+
+
+def rejects() -> list[tuple]:
+    return list(tables.read_rows(REJECTS, tables.REJECTS_SCHEMA))
+
+
+def test_a_csv_is_fetched(tmp_path: Path, fetched: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.csv").write_text(CSV)
+
+    fetched(tmp_path / "mine.csv")
+
+    assert capsys.readouterr().out.splitlines() == [
+        "fetch: mine.csv is CSV, delimiter comma, no quotes, encoding utf-8",
+        "fetch: columns: text 'text', label 'label' (guessed; set fetch.text and fetch.label to others)",
+        "fetch: 20 examples of 2 labels (20 train) from mine.csv",
+    ]
+    rows = list(tables.read_rows(TABLE, tables.RAW_SCHEMA))
+    assert rows == sorted((str(line), text, label, "train") for line, (label, text) in enumerate(TABLE_ROWS, 2))
+    lines = [f"{id}\ttrain\t{label}\t{hashlib.sha256(text.encode()).hexdigest()}\n" for id, text, label, _ in rows]
+    assert manifest()["digest"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert not REJECTS.exists()
+
+
+def test_the_digest_changes_with_a_label_and_not_with_name_or_encoding(tmp_path: Path, fetched: Callable) -> None:
+    digests = []
+    for name, content in (
+        ("one.csv", CSV.encode()),
+        ("two.csv", CSV.encode("utf-16")),
+        ("three.csv", CSV.replace("a,text number 3", "b,text number 3").encode()),
+    ):
+        (tmp_path / name).write_bytes(content)
+        fetched(tmp_path / name)
+        digests.append(manifest()["digest"])
+
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("source", ["part_*.csv", "part_{train,test}.csv", "."])
+def test_several_files_are_the_splits(pack: Callable, tmp_path: Path, fetched: Callable, source: str) -> None:
+    pack("tables", {"part_train.csv": CSV.encode(), "part_test.csv": b"label,text\na,one\nb,two\n"})
+
+    fetched(tmp_path / "tables" / source)
+
+    assert manifest()["counts"] == {"train": {"a": 10, "b": 10}, "test": {"a": 1, "b": 1}}
+    assert "part_test:2" in tables.read_column(TABLE, "id")
+
+
+@pytest.mark.parametrize("name", ["corpus.zip", "corpus.tar.gz"])
+def test_a_table_in_an_archive_is_read(pack: Callable, tmp_path: Path, fetched: Callable, name: str) -> None:
+    (tmp_path / "mine.csv").write_text(CSV)
+    fetched(tmp_path / "mine.csv")
+    digest = manifest()["digest"]
+
+    fetched(pack(name, {"folder/mine.csv": CSV.encode(), "folder/README.txt": b"read me", "__MACOSX/._mine.csv": b"x"}))
+
+    assert manifest()["digest"] == digest
+
+
+def test_a_table_behind_a_url_is_read(fetched: Callable, serve: Callable) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(CSV)))
+        request.end_headers()
+        request.wfile.write(CSV.encode())
+
+    fetched(serve(answer) + "/mine.csv?download=1")
+
+    assert manifest()["examples"] == 20
+
+
+def test_rejected_rows_are_counted_and_kept_with_their_line(tmp_path: Path, set_params: Callable) -> None:
+    bad = 'a,\n,some text\nc,a label of its own\na,"never closed\n'
+    (tmp_path / "mine.csv").write_text(CSV.replace("text number 0", '"text, number 0"') + bad)
+    set_params(fetch={"source": str(tmp_path / "mine.csv"), "max_rejects": 0.2})
+
+    fetch.main()
+
+    assert manifest()["examples"] == 20
+    assert manifest()["rejected"] == {"broken_quotes": 1, "no_label": 1, "no_text": 1, "rare_label": 1}
+    assert rejects() == [
+        ("mine.csv", 22, "no_text", "a"),
+        ("mine.csv", 23, "no_label", "some text"),
+        ("mine.csv", 24, "rare_label", "c"),
+        ("mine.csv", 25, "broken_quotes", 'a,"never closed'),
+    ]
+
+
+def test_too_many_rejected_rows_are_an_error_with_an_example(tmp_path: Path, fetched: Callable) -> None:
+    (tmp_path / "mine.csv").write_text(CSV + "a,\nb,\n,x\n")
+
+    with pytest.raises(UserError) as error:
+        fetched(tmp_path / "mine.csv")
+
+    assert str(error.value) == (
+        "mine.csv: 3 of 23 rows cannot be used (2 rows: no text; 1 row: no label; for example row 22 of mine.csv: "
+        "no text), more than fetch.max_rejects (0.05) allows; correct them, or set it to a larger share"
+    )
+    assert not REJECTS.exists()
+
+
+def test_labels_that_only_test_has_are_rejected(pack: Callable, tmp_path: Path, set_params: Callable) -> None:
+    pack("tables", {"train.csv": CSV.encode(), "test.csv": b"label,text\na,one\nb,two\nc,three\n"})
+    set_params(fetch={"source": str(tmp_path / "tables")})
+
+    fetch.main()
+
+    assert rejects() == [("test.csv", 4, "label_not_in_train", "c")]
+
+
+def test_an_id_that_two_rows_have_rejects_the_second(tmp_path: Path, set_params: Callable) -> None:
+    rows = "".join(f"{n},{label},{text}\n" for n, (label, text) in enumerate(TABLE_ROWS))
+    (tmp_path / "mine.csv").write_text(f"key,label,text\n{rows}7,a,again\n")
+    set_params(fetch={"source": str(tmp_path / "mine.csv"), "id": "key"})
+
+    fetch.main()
+
+    assert rejects() == [("mine.csv", 22, "duplicate_id", "7")]
+
+
+def test_labels_that_differ_only_by_case_are_reported(
+    tmp_path: Path, fetched: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.csv").write_text(CSV + "".join(f"A,more text {n}\n" for n in range(6)))
+
+    fetched(tmp_path / "mine.csv")
+
+    assert manifest()["similar_labels"] == [["A", "a"]]
+    assert "fetch: labels that differ only by case: 'A' and 'a'\n" in capsys.readouterr().out
+
+
+def test_validation_examples_of_the_source_become_training_examples(
+    tmp_path: Path, fetched: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = ["train", "train", "test", "validation"] * 5
+    rows = "".join(f"{text},{label},{split}\n" for (label, text), split in zip(TABLE_ROWS, splits, strict=True))
+    (tmp_path / "mine.csv").write_text(f"text,label,split\n{rows}")
+
+    fetched(tmp_path / "mine.csv")
+
+    assert {split: sum(labels.values()) for split, labels in manifest()["counts"].items()} == {"train": 15, "test": 5}
+    assert "fetch: 5 validation examples are added to train" in capsys.readouterr().out
+
+
+def test_a_folder_per_label_is_read_without_unlabelled_texts(pack: Callable, fetched: Callable) -> None:
+    plain = {f"{label}/{n}.txt": f"{label} {n}".encode() for label in ("pos", "neg") for n in range(3)}
+
+    for name, files in (
+        ("plain", {**plain, "unsup/0.txt": b"no label"}),
+        ("plain.tar.gz", {**plain, "unsup/0.txt": b"no label"}),
+        ("splits", {f"train/{path}": text for path, text in plain.items()} | {"train/unsup/0.txt": b"no label"}),
+    ):
+        fetched(pack(name, files))
+
+        assert manifest()["counts"] == {"train": {"neg": 3, "pos": 3}}
+        assert manifest()["digest"] == digest_of({f"train/{path}": text for path, text in plain.items()})
+
+
+def test_encoding_of_texts_in_folders_can_be_set(pack: Callable, set_params: Callable) -> None:
+    pack_of = pack("corpus", {**EXAMPLES, "train/java/0.txt": "naïve".encode("latin-1")})
+    set_params(fetch={"source": str(pack_of), "encoding": "latin-1"})
+
+    fetch.main()
+
+    assert "naïve" in tables.read_column(TABLE, "text")
 
 
 def test_the_real_archive_is_the_corpus_of_that_name(archive: Path, fetched: Callable) -> None:

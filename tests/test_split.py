@@ -31,6 +31,7 @@ def rows_of(workspace: Path) -> Callable[[list[tuple[str, str, str]]], dict[str,
             "digest": "0" * 64,
             "licence": "none",
             "examples": len(rows),
+            "rejected": {"no_text": 2},
         }
         Path("data/raw/manifest.json").write_text(json.dumps(manifest))
         split.main()
@@ -231,6 +232,7 @@ def test_the_report_counts_what_was_written_and_names_the_corpus(rows_of: Callab
     assert told["examples"] == {role: len(rows[role]) for role in ROLES}
     assert told["label_counts"] == {role: Counter(row["label"] for row in rows[role]) for role in ROLES}
     assert sum(told["duplicates_dropped"].values()) == 5
+    assert told["rejected"] == {"no_text": 2}
     assert told["corpus"] == {"source": "hand-made", "sample": False, "digest": "0" * 64, "licence": "none"}
 
 

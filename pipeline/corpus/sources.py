@@ -1,8 +1,8 @@
-"""Sources of labelled texts: the sample, a named corpus, a folder, or an archive at a path or a URL.
+"""Sources of labelled texts: the sample, a named corpus, a folder, an archive or tables, at a path or a URL.
 
-Every source is read as a stream of `(id, content)` pairs, where an id is `train/<label>/<name>.txt` or
-`test/<label>/<name>.txt`. Archives are read member by member and never extracted, so that a name in an archive cannot
-reach the file system.
+Texts in files are read as a stream of `(id, content)` pairs, where an id is `train/<label>/<name>.txt` or
+`test/<label>/<name>.txt`. Archives are read member by member, so that a name in an archive cannot reach the file
+system. Tables (CSV, JSON, Parquet) are read by `pipeline.corpus.readers`.
 """
 
 import bz2
@@ -15,8 +15,9 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from glob import glob
 from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
@@ -27,12 +28,22 @@ from pipeline.params.fetch import Fetch
 
 # The name of an example: at most one folder around the layout, no hidden files (`._0.txt` of macOS), no `..`.
 MEMBER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?((train|test)/([^/.][^/]*)/[^/.][^/]*\.txt)")
+# Without train/ and test/, a folder per label.
+LABEL_MEMBER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?(([^/.][^/]*)/[^/.][^/]*\.txt)")
+NOTHING = re.compile(r"(?!)")
+NO_LABEL = "unsup"  # the folder of texts without labels in the corpus of film reviews by Maas et al. (2011)
+COMPRESSED = r"(\.(gz|zst|zstd|bz2|xz))?"
+TABLE = re.compile(
+    rf"(?i)(?!(?:.*/)?(?:state|dataset_info|dataset_dict)\.json$).*\.(csv|tsv|tab|jsonl|ndjson|json|parquet|arrow){COMPRESSED}"
+)
+ARCHIVE = re.compile(r"(?i).*\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))")
 SPLIT_FOLDER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?(train|test)(?:/.*)?")
 
 # Limits on what is read: a source beyond them is an error or an attack.
 MAX_EXAMPLE_BYTES = 1 << 20
 MAX_EXAMPLES = 20_000_000
 MAX_TOTAL_BYTES = 64 << 30
+MAX_TABLE_BYTES = 1 << 29  # of a table in an archive, which is read into memory
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,11 @@ CORPORA = {
 class Source:
     """A source as `fetch.source` names it. `location` is a URL or a local path, and None for the sample."""
 
-    kind: str  # sample, url, archive or folder
+    kind: str  # sample, url, archive, folder or tables
     name: str  # as written into artifacts: no path of this machine, no secret of a URL
     location: str | Path | None = None
     digest: str | None = None  # the content digest that it must have, or None
+    files: tuple[tuple[str, Path], ...] = ()  # of tables: their names and paths
 
 
 def resolve_source(params: Fetch, base: Path) -> Source:
@@ -77,14 +89,109 @@ def resolve_source(params: Fetch, base: Path) -> Source:
         urls.require_no_secret(name)
         return Source("url", urls.public_name(name), name, params.digest)
     path = base / os.path.expanduser(name)
-    if path.is_dir():
-        return Source("folder", path.resolve().name, path, params.digest)
-    if path.is_file():
-        return Source("archive", path.name, path, params.digest)
+    if path.is_dir() or path.is_file():
+        return local_source(path, params.digest)
+    if re.search(r"[*?\[{]", name) and (
+        files := sorted({found for each in expand_braces(str(path)) for found in glob(each)})
+    ):
+        named = tuple((Path(each).name, Path(each)) for each in files if Path(each).is_file())
+        if len({each for each, _ in named}) < len(named):
+            raise UserError(f"fetch.source {name!r} finds two files of the same name; rename one of them")
+        return Source("tables", Path(name).name, digest=params.digest, files=named)
     raise UserError(
         f"fetch.source is {name!r}, but that path does not exist; "
-        f"give sample, {', '.join(CORPORA)}, or a path or http(s) URL of an archive or folder"
+        f"give sample, {', '.join(CORPORA)}, or a path or http(s) URL of a table, an archive or a folder"
     )
+
+
+def local_source(path: Path, digest: str | None = None, name: str | None = None) -> Source:
+    """A folder of texts or of tables, an archive, or a table; `name` is that of a file that was downloaded."""
+    if path.is_dir():
+        folder_name = path.resolve().name
+        names = (each.relative_to(path).as_posix() for each in walk_files(path))
+        if layout_of(names) == "tables":
+            relative = sorted(each.relative_to(path).as_posix() for each in walk_files(path))
+            files = tuple((each, path / each) for each in relative if is_table(each))
+            return Source("tables", folder_name, path, digest, files)
+        return Source("folder", folder_name, path, digest)
+    name = name or path.name
+    if is_archive(path, name):
+        return Source("archive", name, path, digest)
+    return Source("tables", name, path, digest, ((name.rpartition("/")[2], path),))
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        yield from (Path(parent, each) for each in sorted(files) if not each.startswith("."))
+
+
+def is_table(name: str) -> bool:
+    """Whether a file in a folder or archive is a table, by its name."""
+    last = name.rpartition("/")[2]
+    return bool(TABLE.fullmatch(name)) and not last.startswith((".", "cache-")) and not name.startswith("__MACOSX/")
+
+
+def layout_of(names: Iterable[str]) -> str | None:
+    """What a folder or an archive holds, by the names of its files: splits, labels, tables or None.
+
+    splits are texts in `train/<label>/`, labels are texts in `<label>/`.
+    """
+    labels: set[str] = set()
+    has_tables = has_splits = False
+    for name in names:
+        if MEMBER.fullmatch(name):
+            return "splits"
+        has_splits |= bool(SPLIT_FOLDER.fullmatch(name)) and not is_table(name)
+        has_tables |= is_table(name)
+        if member := LABEL_MEMBER.fullmatch(name):
+            labels.add(member[2])
+    if has_tables and len(labels) < 2:
+        return "tables"
+    return "splits" if has_splits else "labels" if labels else None
+
+
+def is_archive(path: Path, name: str) -> bool:
+    """By its content; a file that is named like an archive, but is none, is a damaged archive."""
+    if ARCHIVE.fullmatch(name) or zipfile.is_zipfile(path):
+        return True
+    try:
+        with decompressed(path) as file:
+            return file.read(262)[257:] == b"ustar"
+    except (EOFError, zlib.error, lzma.LZMAError, OSError):
+        return False
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """`a_{train,test}.csv` as `a_train.csv` and `a_test.csv`."""
+    match = re.search(r"\{([^{}]*)\}", pattern)
+    if not match:
+        return [pattern]
+    before, after = pattern[: match.start()], pattern[match.end() :]
+    return [each for part in match[1].split(",") for each in expand_braces(before + part + after)]
+
+
+def extract_tables(source: Source, folder: Path) -> Source:
+    """The tables in an archive, copied into `folder` under names of their own; the source itself if it holds none.
+
+    Raises UserError for an archive that cannot be read.
+    """
+    assert isinstance(source.location, Path)
+    read = read_zip if zipfile.is_zipfile(source.location) else read_tar
+    if layout_of(name for name, _ in read(source.location, source.name, NOTHING)) != "tables":
+        return source
+    files: list[tuple[str, Path]] = []
+    total = 0
+    for name, content in read(source.location, source.name, TABLE, MAX_TABLE_BYTES):
+        if content is None or not is_table(name):
+            continue
+        total += len(content)
+        if len(content) > MAX_TABLE_BYTES or total > MAX_TOTAL_BYTES or len(files) > 10_000:
+            raise UserError(f"{source.name}: {name} is too large to be read from an archive; extract it")
+        path = folder / f"table-{len(files)}"
+        path.write_bytes(content)
+        files.append((name.removeprefix("./"), path))
+    return replace(source, kind="tables", files=tuple(sorted(files)))
 
 
 def source_fingerprint(source: Source) -> dict[str, str]:
@@ -96,10 +203,16 @@ def source_fingerprint(source: Source) -> dict[str, str]:
         assert isinstance(source.location, Path)
         with source.location.open("rb") as file:
             return {"kind": source.kind, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    if source.kind == "tables":
+        digests = hashlib.sha256()
+        for name, path in source.files:
+            with path.open("rb") as file:
+                digests.update(f"{name}\t{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        return {"kind": source.kind, "sha256": digests.hexdigest()}
     if source.kind == "folder":
         total = hashlib.sha256()
-        for path, text in read_examples(source):
-            total.update(f"{path}\t{hashlib.sha256(text).hexdigest()}\n".encode())
+        for id, text in read_examples(source):
+            total.update(f"{id}\t{hashlib.sha256(text).hexdigest()}\n".encode())
         return {"kind": source.kind, "sha256": total.hexdigest()}
     return {"kind": source.kind}
 
@@ -112,11 +225,14 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
     """
     assert isinstance(source.location, Path)
     read = read_folder if source.kind == "folder" else read_zip if zipfile.is_zipfile(source.location) else read_tar
+    if layout_of(name for name, _ in read(source.location, source.name, NOTHING)) == "labels":
+        yield from read_label_folders(source, read)
+        return
     folders: set[str] = set()
     filled: set[str] = set()
-    count = total = skipped = 0
+    count = total = skipped = unlabelled = 0
     skipped_name = ""
-    for name, content in read(source.location, source.name):
+    for name, content in read(source.location, source.name, MEMBER):
         if folder := SPLIT_FOLDER.fullmatch(name):
             folders.add(folder[1])
         if content is None:
@@ -125,18 +241,15 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
             continue
         member = MEMBER.fullmatch(name)
         assert member is not None
-        # Names are part of the digest's lines and of reports: they must hold no line break, tab or broken character.
-        if not member[1].isprintable():
-            raise UserError(f"{source.name}: the name {name!r} contains an unprintable character; rename it")
+        if member[3] == NO_LABEL:
+            unlabelled += 1
+            continue
         filled.add(member[2])
         count, total = count + 1, total + len(content)
-        if len(content) > MAX_EXAMPLE_BYTES:
-            raise UserError(f"{source.name}: {name} is larger than {MAX_EXAMPLE_BYTES:,} bytes; remove it")
-        if count > MAX_EXAMPLES or total > MAX_TOTAL_BYTES:
-            raise UserError(
-                f"{source.name} has more than {MAX_EXAMPLES:,} examples or {MAX_TOTAL_BYTES:,} bytes; use a part of it"
-            )
+        check_example(source, name, member[1], content, count, total)
         yield member[1], content
+    if unlabelled:
+        print(f"  skipped {unlabelled:,} texts without a label, in {NO_LABEL}/")
     if skipped:
         print(f"  skipped {skipped:,} files that are not named <label>/<name>.txt, for example {skipped_name!r}")
     if not filled:
@@ -147,27 +260,61 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
         )
 
 
-def read_folder(folder: Path, _: str) -> Iterator[tuple[str, bytes | None]]:
-    """Yield `(name, content)` of all files and folders; the content is None unless the name is an example's."""
+def read_label_folders(source: Source, read: Callable) -> Iterator[tuple[str, bytes]]:
+    """Yield the examples of a source with a folder per label and no splits: `<label>/<name>.txt` is in train."""
+    count = total = skipped = 0
+    for name, content in read(source.location, source.name, LABEL_MEMBER):
+        if content is None:
+            skipped += not name.endswith("/") and not name.rpartition("/")[2].startswith(".")
+            continue
+        member = LABEL_MEMBER.fullmatch(name)
+        assert member is not None
+        if member[2] == NO_LABEL:
+            skipped += 1
+            continue
+        count, total = count + 1, total + len(content)
+        check_example(source, name, member[1], content, count, total)
+        yield f"train/{member[1]}", content
+    if skipped:
+        print(f"  skipped {skipped:,} files that are not named <label>/<name>.txt, or are in {NO_LABEL}/")
+
+
+def check_example(source: Source, name: str, id: str, content: bytes, count: int, total: int) -> None:
+    """Raises UserError for a name that cannot be printed, and beyond the limits of what is read."""
+    # Names are part of the digest's lines and of reports: they must hold no line break, tab or broken character.
+    if not id.isprintable():
+        raise UserError(f"{source.name}: the name {name!r} contains an unprintable character; rename it")
+    if len(content) > MAX_EXAMPLE_BYTES:
+        raise UserError(f"{source.name}: {name} is larger than {MAX_EXAMPLE_BYTES:,} bytes; remove it")
+    if count > MAX_EXAMPLES or total > MAX_TOTAL_BYTES:
+        raise UserError(
+            f"{source.name} has more than {MAX_EXAMPLES:,} examples or {MAX_TOTAL_BYTES:,} bytes; use a part of it"
+        )
+
+
+def read_folder(folder: Path, _: str, wanted: re.Pattern) -> Iterator[tuple[str, bytes | None]]:
+    """Yield `(name, content)` of all files and folders; the content is None unless the name is `wanted`."""
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         name = path.relative_to(folder).as_posix()
         try:
             if path.is_dir():
                 yield f"{name}/", None
             else:
-                yield name, read_content(path.open("rb") if MEMBER.fullmatch(name) and path.is_file() else None)
+                yield name, read_content(path.open("rb") if wanted.fullmatch(name) and path.is_file() else None)
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def read_tar(archive: Path, display_name: str) -> Iterator[tuple[str, bytes | None]]:
+def read_tar(
+    archive: Path, display_name: str, wanted: re.Pattern, limit: int = MAX_EXAMPLE_BYTES
+) -> Iterator[tuple[str, bytes | None]]:
     """As `read_folder`, for a tar archive. Only regular files are read: links and devices are never followed."""
     try:
         with decompressed(archive) as file, tarfile.open(fileobj=file, mode="r|", tarinfo=Member) as tar:
             while member := tar.next():
-                is_example = MEMBER.fullmatch(member.name) and member.isreg()
+                is_example = wanted.fullmatch(member.name) and member.isreg()
                 name = f"{member.name}/" if member.isdir() else member.name
-                yield name, read_content(tar.extractfile(member) if is_example else None)
+                yield name, read_content(tar.extractfile(member) if is_example else None, limit)
                 tar.members = []  # type: ignore[attr-defined]  # otherwise it keeps every member
             # The checksum is at the end of a compressed file, and is verified when the end is read.
             while file.read(1 << 20):
@@ -204,14 +351,16 @@ def decompressed(archive: Path) -> BufferedIOBase:
     return archive.open("rb")
 
 
-def read_zip(archive: Path, display_name: str) -> Iterator[tuple[str, bytes | None]]:
+def read_zip(
+    archive: Path, display_name: str, wanted: re.Pattern, limit: int = MAX_EXAMPLE_BYTES
+) -> Iterator[tuple[str, bytes | None]]:
     """As `read_folder`, for a zip archive. A link is stored as its target's name, and skipped."""
     try:
         with zipfile.ZipFile(archive) as zip_file:
             for member in zip_file.infolist():
                 is_link = stat.S_ISLNK(member.external_attr >> 16)
-                is_example = MEMBER.fullmatch(member.filename) and not is_link
-                yield member.filename, read_content(zip_file.open(member) if is_example else None)
+                is_example = wanted.fullmatch(member.filename) and not is_link
+                yield member.filename, read_content(zip_file.open(member) if is_example else None, limit)
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
         # zipfile raises RuntimeError for a password, NotImplementedError for an unknown compression.
         raise UserError(
@@ -219,12 +368,12 @@ def read_zip(archive: Path, display_name: str) -> Iterator[tuple[str, bytes | No
         ) from None
 
 
-def read_content(file: IO[bytes] | None) -> bytes | None:
+def read_content(file: IO[bytes] | None, limit: int = MAX_EXAMPLE_BYTES) -> bytes | None:
     """The content, up to one byte more than the limit; None if there is no file."""
     if file is None:
         return None
     with file:
-        return file.read(MAX_EXAMPLE_BYTES + 1)
+        return file.read(limit + 1)
 
 
 def reason(error: Exception) -> str:

@@ -39,7 +39,8 @@ def render_card(
         "## Data",
         f"Corpus: {source}, digest `{corpus['digest'][:12]}`, licence: {escape(corpus['licence'])}. {sizes['train']:,} "
         f"training, {sizes['validation']:,} validation and {sizes['test']:,} test examples (test split "
-        f"{split['test']}); {sum(split['duplicates_dropped'].values()):,} duplicates and near-duplicates were dropped.",
+        f"{split['test']}); {sum(split['duplicates_dropped'].values()):,} duplicates and near-duplicates were dropped."
+        + describe_rejects(split.get("rejected", {})),
         "## Training",
         describe_training(params),
         "## Metrics",
@@ -69,6 +70,13 @@ def escape(text: str) -> str:
         return r"\_" if match[0] == "_" else f"&#{ord(match[0])};"
 
     return SPECIAL.sub(escaped, " ".join(text.split()))
+
+
+def describe_rejects(rejected: Mapping[str, int]) -> str:
+    if not rejected:
+        return ""
+    reasons = ", ".join(f"{reason.replace('_', ' ')}: {count:,}" for reason, count in rejected.items())
+    return f" {sum(rejected.values()):,} rows of the source could not be used ({reasons})."
 
 
 def describe_training(params: Mapping[str, str]) -> str:

@@ -144,7 +144,7 @@ def test_a_corpus_without_train_is_rejected(pack: Pack, name: str) -> None:
 @pytest.mark.parametrize("name", PACKINGS)
 def test_a_corpus_without_examples_is_rejected(pack: Pack, name: str) -> None:
     with pytest.raises(UserError, match=r"has no example named train/<label>/<name>\.txt"):
-        read(pack(name, {"java/0.txt": b"text", "README.md": b"text"}))
+        read(pack(name, {"0.txt": b"text", "README.md": b"text"}))
 
 
 @pytest.mark.parametrize("name", PACKINGS)
@@ -244,7 +244,8 @@ def test_an_example_of_an_unknown_compression_is_rejected(pack: Pack) -> None:
 
 
 def located(base: Path, source: str, digest: str | None = None) -> Source:
-    return resolve_source(params.Fetch(source=source, digest=digest, sample_size=80, sample_seed=1), base)
+    config = params.load(Path(__file__).parent.parent / "params.yaml").fetch
+    return resolve_source(config.model_copy(update={"source": source, "digest": digest}), base)
 
 
 def test_a_path_is_taken_from_the_base(pack: Pack, tmp_path: Path) -> None:

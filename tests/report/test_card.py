@@ -75,6 +75,7 @@ def render(
         "examples": {"train": 7000, "validation": 1000, "test": 1200},
         "label_counts": {role: dict.fromkeys(labels, 3) for role in ("train", "validation", "test")},
         "duplicates_dropped": {"duplicate_of_test": 1000, "near_duplicate_of_test": 234},
+        "rejected": {"no_text": 3, "broken_quotes": 1},
     }  # fmt: skip
     return card.render_card(model_name, params, commit, split, metrics or make_metrics(labels), version)
 
@@ -282,3 +283,7 @@ def test_model_name_and_slices_are_no_markup() -> None:
 
     assert text.startswith("# a\\_&#60;b&#62;\n")
     assert [unescape(row[0]) for row in read_table(text, "slice")] == ["code: a|<b>"]
+
+
+def test_rows_that_could_not_be_used_are_counted_with_their_reason() -> None:
+    assert "4 rows of the source could not be used (no text: 3, broken quotes: 1)." in render()
