@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: repro test check lint ui promote demo experiments tutorial cells benchmark docs links lock setup help
+.PHONY: repro data test check lint ui promote demo experiments tutorial cells benchmark docs links lock setup help
 
 help:            ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -11,6 +11,10 @@ help:            ## list the tasks
 repro: setup     ## run the pipeline: from labelled texts to a tracked MLflow run
 	@dvc repro
 	@python -m pipeline.report.summary
+
+data: setup      ## inspect labelled texts: make data SOURCE=texts.csv; with WRITE=1, params.yaml then reads them
+	$(if $(filter file,$(origin SOURCE)),$(error name the texts: make data SOURCE=path/to/texts.csv))
+	@python -m pipeline.inspect '$(SOURCE)' $(if $(WRITE),--write)
 
 test: setup      ## run all tests
 	@echo "Runs all tests on $$(getconf _NPROCESSORS_ONLN) cores, about 8 minutes on two. \`make check\` leaves out the slow ones."

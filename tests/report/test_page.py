@@ -115,6 +115,7 @@ def write_page(
         "split": {
             "corpus": {"source": source, "sample": is_sample},
             "examples": {"train": 7000, "validation": 1001, "test": 12345},
+            "rejected": {"no_text": 1200, "broken_quotes": 1},
         },
         "metrics": make_metrics(labels, is_ensemble) | dict(changes or {}),
         "train": {"parameters": 81668, "best_epoch": 4},
@@ -308,6 +309,12 @@ def test_page_has_sizes_standing_training_and_provenance(reports: Path) -> None:
     provenance = root.one("section", id="provenance")
     assert [name.text for name in provenance.all("dt")] == ["commit", "corpus <b>", "seed"]
     assert [value.text for value in provenance.all("dd")] == ["c0ffee", HOSTILE, "<7>"]
+
+
+def test_rows_that_could_not_be_used_are_counted_by_reason(reports: Path) -> None:
+    text = normalize(read(write_page()).text)
+
+    assert "1,201 rows of the source could not be used (no text: 1,200, broken quotes: 1)." in text
 
 
 def test_champion_has_a_row_with_the_metrics_that_it_has(reports: Path) -> None:
