@@ -91,11 +91,9 @@ def resolve_source(params: Fetch, base: Path) -> Source:
     path = base / os.path.expanduser(name)
     if path.is_dir() or path.is_file():
         return local_source(path, params.digest)
-    if re.search(r"[*?\[{]", name) and (
-        files := sorted({found for each in expand_braces(str(path)) for found in glob(each)})
-    ):
-        named = tuple((Path(each).name, Path(each)) for each in files if Path(each).is_file())
-        if len({each for each, _ in named}) < len(named):
+    if files := find_files(str(path)):
+        named = tuple((file.name, file) for file in files)
+        if len(dict(named)) < len(named):
             raise UserError(f"fetch.source {name!r} finds two files of the same name; rename one of them")
         return Source("tables", Path(name).name, digest=params.digest, files=named)
     raise UserError(
@@ -160,6 +158,14 @@ def is_archive(path: Path, name: str) -> bool:
             return file.read(262)[257:] == b"ustar"
     except (EOFError, zlib.error, lzma.LZMAError, OSError):
         return False
+
+
+def find_files(pattern: str) -> list[Path]:
+    """The files that a pattern such as `a_*.csv` or `a_{train,test}.csv` finds; none if it is no pattern."""
+    if not re.search(r"[*?\[{]", pattern):
+        return []
+    found = {Path(file) for each in expand_braces(pattern) for file in glob(each)}
+    return sorted(file for file in found if file.is_file())
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from pipeline import cli
 from pipeline.cli import UserError
+from pipeline.corpus.sources import find_files
 from pipeline.params.registry import Registry
 from pipeline.registry import gate, versions
 from pipeline.tracking import artifacts, git, hashes, provenance, rebuild, runs
@@ -123,8 +124,8 @@ def edit_yaml(path: Path, edit: Callable[[Any], None]) -> None:
 def make_source_absolute(params: Any) -> None:
     """A path that is relative to the repository does not exist in its clone."""
     source = cli.repository_root() / params["fetch"]["source"]
-    if source.exists():
-        params["fetch"]["source"] = str(source.resolve())
+    if source.exists() or find_files(str(source)):
+        params["fetch"]["source"] = str(source.absolute())
 
 
 def remove_fetch(pipeline: Any) -> None:
