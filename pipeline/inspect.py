@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from pipeline import cli, fetch, params
 from pipeline.cli import UserError
-from pipeline.corpus import sources
+from pipeline.corpus import columns, sources
 from pipeline.corpus.columns import UNSPACED, Profile
 from pipeline.corpus.readers import Table
 from pipeline.corpus.rows import (
@@ -91,8 +91,8 @@ def main(
 ) -> None:
     """Inspect SOURCE, a path or URL of labelled texts, and print the parameters that read it."""
     current = params.load().fetch.model_dump()
-    columns: Any = None if not text else text[0] if len(text) == 1 else list(text)
-    values = {"source": source, "digest": None, "text": columns, "label": label, "split": split, "id": id_}
+    texts: Any = None if not text else text[0] if len(text) == 1 else list(text)
+    values = {"source": source, "digest": None, "text": texts, "label": label, "split": split, "id": id_}
     config = validate(current | values | {"encoding": encoding})
     found = sources.resolve_source(config, cli.repository_root())
     with tempfile.TemporaryDirectory() as temporary:
@@ -146,9 +146,13 @@ def read_source(
     for table in tables:
         split = f", split {table.split}" if table.split else ""
         print(f"File: {table.name} ({table.path.stat().st_size:,} bytes): {table.describe()}{split}")
-    print_columns(profile_tables(tables))
+    profiles = profile_tables(tables)
+    print_columns(profiles)
     chosen, guessed = choose_columns(tables, config)
     print(f"\nRead as {'a guess' if guessed else 'given'}: {chosen.describe()}")
+    others = [name for name in columns.label_candidates(profiles) if name not in (chosen.label, *chosen.text)]
+    if config.label is None and others:
+        print(f"Other columns that may be labels: {', '.join(others[:5])} (name one with --label)")
     return chosen, tables, read_checked(tables, chosen)
 
 

@@ -125,8 +125,8 @@ def profile(rows: Iterable[Mapping[str, Any]]) -> dict[str, Profile]:
     return profiles
 
 
-def guess_label(profiles: Mapping[str, Profile]) -> str | None:
-    """The column of labels: few values that repeat; a name that says so decides between several."""
+def label_candidates(profiles: Mapping[str, Profile]) -> list[str]:
+    """The columns that may hold labels: few values that repeat. The likeliest one is the first."""
     rows = max((each.filled for each in profiles.values()), default=0)
     candidates = [
         name
@@ -136,22 +136,17 @@ def guess_label(profiles: Mapping[str, Profile]) -> str | None:
         and each.mean_length <= 60
         and each.fractions <= 0.1 * each.filled
     ]
-    ranked = [(rank, name) for name in candidates if (rank := name_rank(name, LABEL_NAMES)) is not None]
-    if ranked:
-        return min(ranked)[1]
-    # Without a name: words before numbers, then the fewest values, then the column at the edge.
     order = list(profiles)
-    edge = {name: min(order.index(name), len(order) - 1 - order.index(name)) for name in candidates}
-    return min(
-        candidates,
-        key=lambda name: (
-            profiles[name].numbers > 0.5 * profiles[name].filled,
-            len(profiles[name].values) > 100,
-            edge[name],
-            len(profiles[name].values),
-        ),
-        default=None,
-    )
+
+    def likelihood(name: str) -> tuple:
+        # A name that says so; few values, words before numbers, and the column at the edge.
+        rank, each, position = name_rank(name, LABEL_NAMES), profiles[name], order.index(name)
+        edge = min(position, len(order) - 1 - position)
+        return (
+            rank is None, rank or 0, len(each.values) > 50, each.numbers > 0.5 * each.filled, edge, len(each.values)
+        )  # fmt: skip
+
+    return sorted(candidates, key=likelihood)
 
 
 def guess_text(profiles: Mapping[str, Profile], label: str | None) -> str | None:

@@ -32,7 +32,10 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Record:
-    """The cells of a record and the line that it begins in; a record that cannot be parsed has none."""
+    """The cells of a record and the line that it begins in; a record that cannot be parsed has none.
+
+    `source` is the line of a record with broken quotes.
+    """
 
     number: int
     cells: list[str] | None
@@ -78,10 +81,26 @@ def read_records(lines: Iterable[tuple[int, str]], dialect: Dialect) -> Iterator
             first, *rest = feed.taken
             feed.again.extendleft(reversed(rest))
             reader = new_reader(feed, dialect)
-            yield Record(first[0], None, first[1])
+            yield Record(first[0], split_at_quotes(first[1], dialect) if dialect.quoted else None, first[1])
             continue
         if cells:
             yield Record(feed.taken[0][0], cells, "")
+
+
+def split_at_quotes(line: str, dialect: Dialect) -> list[str] | None:
+    """The cells of a line with quotes that should have been doubled, `"say "hi" to me",a`.
+
+    A cell that begins with a quote ends with the first one before a delimiter or the end. None if a cell has no end.
+    """
+    line, edge = line.rstrip("\r\n"), re.escape(dialect.delimiter)
+    cell = re.compile(rf' *"(.*?)"(?={edge}|$)|([^"{edge}][^{edge}]*|)(?={edge}|$)', re.DOTALL)
+    cells, position = [], 0
+    while match := cell.match(line, position):
+        cells.append(match[2] if match[1] is None else match[1].replace('""', '"'))
+        position = match.end() + 1
+        if position > len(line):
+            return cells
+    return None
 
 
 def new_reader(feed: Feed, dialect: Dialect) -> Iterator[list[str]]:

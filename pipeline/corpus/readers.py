@@ -132,7 +132,8 @@ def is_json_row(lines: list[str]) -> bool:
     except (ValueError, RecursionError):
         return len(lines) > 1 and lines[1].startswith("{")
     arrays = [each for each in value.values() if isinstance(each, list) and each and isinstance(each[0], list | dict)]
-    return len(lines) > 1 or not arrays
+    columns_of_rows = len(value) > 1 and all(isinstance(each, dict) and len(each) > 1 for each in value.values())
+    return len(lines) > 1 or not (arrays or columns_of_rows)
 
 
 def is_binary(start: bytes) -> bool:
@@ -201,7 +202,7 @@ def read_csv(table: Table) -> Iterator[Row | Reject]:
         header = next(records).cells if table.header else None
         for record in records:
             total += 1
-            if record.cells is None:
+            if record.cells is None or (record.source and len(record.cells) != len(table.columns)):
                 broken += 1
                 if broken > 1000 and broken > total / 2:
                     raise UserError(f"{table.name}: the quotes of most rows are broken; export it again as CSV")
@@ -297,7 +298,12 @@ def read_json_array(table: Table) -> Iterator[Row | Reject]:
 def read_json_object(table: Table) -> Iterator[Row | Reject]:
     """An object of arrays, `{"train": [...], "test": [...]}`: the rows of all arrays, with their key as split."""
     number = 0
-    for key, rows in load_json_object(table).items():
+    content = load_json_object(table)
+    if all(isinstance(each, dict) for each in content.values()):  # of pandas: {"text": {"0": ...}, "label": {...}}
+        content = {
+            "": [{name: each.get(key) for name, each in content.items()} for key in next(iter(content.values()))]
+        }
+    for key, rows in content.items():
         for value in rows if isinstance(rows, list) else []:
             number += 1
             row = json_row(number, value, json.dumps(value)[:MAX_DETAIL])
@@ -314,7 +320,7 @@ def load_json_object(table: Table) -> dict[str, Any]:
         value = json.loads(content.removeprefix("\ufeff")) if len(content) <= MAX_JSON_OBJECT else None
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict) or not any(isinstance(each, list) for each in value.values()):
+    if not isinstance(value, dict) or not any(isinstance(each, list | dict) for each in value.values()):
         raise UserError(
             f"{table.name} is neither JSON Lines nor a JSON array of objects; "
             "write one object with text and label per line"

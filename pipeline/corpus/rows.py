@@ -15,6 +15,7 @@ from pipeline.corpus.sources import MAX_EXAMPLE_BYTES, MAX_EXAMPLES, MAX_TOTAL_B
 from pipeline.params.fetch import Fetch
 
 MAX_LABEL_LENGTH = 200  # characters
+MAX_NAMES = 20  # of columns in a message
 # Reasons why a row is rejected, as the reports say them.
 REASONS = {
     "bad_bytes": "bytes that are not valid in the encoding",
@@ -89,10 +90,12 @@ def choose_columns(tables: Sequence[Table], config: Fetch) -> tuple[Columns, boo
     guessed = not text or label is None
     if guessed or split is None:
         profiles = profile_tables(tables)
-        label = label or columns.guess_label({name: each for name, each in profiles.items() if name not in text})
+        others = {name: each for name, each in profiles.items() if name not in text}
+        label = label or next(iter(columns.label_candidates(others)), None)
         text = text or tuple(filter(None, [columns.guess_text(profiles, label)]))
         split = split or columns.guess_split(profiles, split_of)
-    names = ", ".join(dict.fromkeys(name for table in tables for name in table.columns)) or "none"
+    named = list(dict.fromkeys(name for table in tables for name in table.columns))
+    names = ", ".join(named[:MAX_NAMES]) + (" ..." if len(named) > MAX_NAMES else "")
     if label is None or not text:
         key = "fetch.text" if not text else "fetch.label"
         raise UserError(
@@ -105,9 +108,7 @@ def choose_columns(tables: Sequence[Table], config: Fetch) -> tuple[Columns, boo
         for key, name in [*(("text", name) for name in text), ("label", label), ("split", split), ("id", config.id)]:
             # Objects of JSON may lack a key, and the first ones may all do.
             if name and name not in table.columns and not (table.format.startswith("json") and key == "split"):
-                raise UserError(
-                    f"{table.name} has no column {name!r} (fetch.{key}); its columns are {', '.join(table.columns)}"
-                )
+                raise UserError(f"{table.name} has no column {name!r} (fetch.{key}); its columns are {names}")
     return chosen, guessed
 
 

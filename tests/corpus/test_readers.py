@@ -133,6 +133,14 @@ def test_a_broken_quote_costs_its_own_row_alone(file: Callable) -> None:
     assert rows[-1] == Row(22, {"label": "b", "text": "three, four"})
 
 
+def test_quotes_that_are_not_doubled_are_kept_where_the_cells_are_clear(file: Callable) -> None:
+    good = 'a,"one, two"\nb,"three, four"\n'
+
+    rows = values(file("rows.csv", "label,text\n" + good * 5 + 'a,"say "hi" or "no", to me"\n' + good))
+
+    assert rows[10] == {"label": "a", "text": 'say "hi" or "no", to me'}
+
+
 def test_a_row_with_more_cells_than_columns_is_rejected_with_its_line(file: Callable) -> None:
     rows = read(file("rows.csv", "label,text\n" + "a,one\nb,two\n" * 5 + "a,one,two\na,one,,\n"))
 
@@ -231,6 +239,15 @@ def test_json_object_of_arrays_gives_the_splits(file: Callable, indent: int | No
         {"column1": "one", "column2": "a", "split": "train"},
         {"column1": "two", "column2": "b", "split": "train"},
         {"column1": "three", "column2": "a", "split": "validation"},
+    ]
+
+
+def test_json_object_of_columns_is_read(file: Callable) -> None:
+    content = {"text": {"0": "one", "1": "two"}, "label": {"0": "a", "1": "b"}}
+
+    assert values(file("rows.json", json.dumps(content))) == [
+        {"text": "one", "label": "a"},
+        {"text": "two", "label": "b"},
     ]
 
 
