@@ -136,9 +136,9 @@ def test_a_broken_quote_costs_its_own_row_alone(file: Callable) -> None:
 def test_quotes_that_are_not_doubled_are_kept_where_the_cells_are_clear(file: Callable) -> None:
     good = 'a,"one, two"\nb,"three, four"\n'
 
-    rows = values(file("rows.csv", "label,text\n" + good * 5 + 'a,"say "hi" or "no", to me"\n' + good))
+    rows = values(file("rows.csv", "label,text\n" + good * 5 + 'a,"say "hi" or no, to me"\n' + good))
 
-    assert rows[10] == {"label": "a", "text": 'say "hi" or "no", to me'}
+    assert rows[10] == {"label": "a", "text": 'say "hi" or no, to me'}
 
 
 def test_a_row_with_more_cells_than_columns_is_rejected_with_its_line(file: Callable) -> None:
