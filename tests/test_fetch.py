@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipeline import fetch
@@ -390,6 +391,36 @@ def test_validation_examples_of_the_source_become_training_examples(
 
     assert {split: sum(labels.values()) for split, labels in manifest()["counts"].items()} == {"train": 15, "test": 5}
     assert "fetch: 5 validation examples are added to train" in capsys.readouterr().out
+
+
+def test_a_dataset_folder_of_hugging_face_is_read(tmp_path: Path, fetched: Callable) -> None:
+    for split, rows in {"train": TABLE_ROWS, "test": TABLE_ROWS[9:11]}.items():
+        folder = tmp_path / "dataset" / split
+        folder.mkdir(parents=True)
+        table = pa.table({"text": [f"{split} {text}" for _, text in rows], "label": [label for label, _ in rows]})
+        with (
+            pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as sink,
+            pa.ipc.new_stream(sink, table.schema) as stream,
+        ):
+            stream.write_table(table)
+        (folder / "state.json").write_text("{}")
+        (folder / "dataset_info.json").write_text("{}")
+    (tmp_path / "dataset/dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+
+    fetched(tmp_path / "dataset")
+
+    assert manifest()["counts"] == {"train": {"a": 10, "b": 10}, "test": {"a": 1, "b": 1}}
+    assert "test/data-00000-of-00001:1" in tables.read_column(TABLE, "id")
+
+
+@pytest.mark.parametrize("label", ["a/b", "../c", 'say "x, y"', "日本 語", "שלום", "<b>&amp;", "🙂", "null", "-1"])
+def test_a_label_may_be_any_string(tmp_path: Path, fetched: Callable, label: str) -> None:
+    quoted = '"' + label.replace('"', '""') + '"'
+    (tmp_path / "mine.csv").write_text(CSV + "".join(f"{quoted},words {n}\n" for n in range(6)))
+
+    fetched(tmp_path / "mine.csv")
+
+    assert manifest()["counts"]["train"][label] == 6
 
 
 def test_a_folder_per_label_is_read_without_unlabelled_texts(pack: Callable, fetched: Callable) -> None:

@@ -127,14 +127,15 @@ def detect_dialect(lines: list[tuple[int, str]], name: str) -> Dialect:
         if delimiter not in text:
             continue
         edge = re.escape(delimiter)
-        plain = Dialect(delimiter, quoted=False)
-        quoted = replace(
-            plain,
-            quoted=True,
-            escaped=len(re.findall(r'[^"\\]\\"', text)) > len(re.findall(rf'[^"{edge}\r\n]""', text)),
-            padded=bool(re.search(rf'{edge} +"', text)) and not re.search(rf'{edge}"', text),
-        )
-        for dialect in (quoted, plain) if re.search(rf'(?m)(^|{edge}) *"', text) else (plain,):
+        padded = bool(re.search(rf'{edge} +"', text)) and not re.search(rf'{edge}"', text)
+        quoted = Dialect(delimiter, quoted=True, padded=padded)
+        begun = len(re.findall(rf'(?m)(?:^|{edge}) *"', text))
+        ended = len(re.findall(rf'(?m)(?:^|{edge}) *"[^\r\n]*?" *(?={edge}|[\r\n]|$)', text))
+        dialects = [quoted] if begun else []
+        dialects += [replace(quoted, escaped=True)] if begun and '\\"' in text else []
+        # Where nearly all quotes that begin a cell have one that ends it, they enclose cells.
+        dialects += [Dialect(delimiter, quoted=False)] if not begun or ended < 0.9 * begun else []
+        for dialect in dialects:
             score = consistency(lines, dialect)
             if score > best_score + 0.005:
                 best, best_score = dialect, score
@@ -147,12 +148,13 @@ def detect_dialect(lines: list[tuple[int, str]], name: str) -> Dialect:
 
 
 def consistency(lines: list[tuple[int, str]], dialect: Dialect) -> float:
-    """The share of lines in records with the most frequent number of cells; 0 if that is one cell."""
+    """The share of records with the most frequent number of cells, half for broken quotes; 0 if that is one cell."""
     records = list(read_records(iter(lines), dialect))
     if len(lines) >= SAMPLE_RECORDS:
         records = records[:-1]  # cut by the end of the sample
     counts = Counter(len(record.cells) for record in records if record.cells is not None)
     if not counts:
         return 0.0
-    cells, count = counts.most_common(1)[0]
-    return count / len(records) if cells > 1 else 0.0
+    cells = counts.most_common(1)[0][0]
+    broken = sum(bool(record.source) for record in records if record.cells is not None and len(record.cells) == cells)
+    return (counts[cells] - 0.5 * broken) / len(records) if cells > 1 else 0.0

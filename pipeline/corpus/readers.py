@@ -6,6 +6,7 @@
 The format is recognized by a file's content, not by its name. Each file may be compressed with gzip, zstd, bzip2 or xz.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -104,7 +105,9 @@ def open_table(path: Path, name: str, encoding: str | None = None) -> Table:
     if start.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
         binary = "parquet" if start[:4] == b"PAR1" else "arrow_file" if start[:6] == b"ARROW1" else "arrow_stream"
         return open_arrow(Table(path, name, binary, (), split))
-    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"SQLite format 3")) or is_binary(start):
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"SQLite format 3")) or (
+        encoding is None and not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and is_binary(start)
+    ):
         raise UserError(f"{name} is not text, Parquet or Arrow; save it as CSV (a spreadsheet: Save as, CSV UTF-8)")
     encoding = encoding or detect_encoding(path, name)
     with open_lines(path, encoding, name) as lines:
