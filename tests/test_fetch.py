@@ -308,6 +308,15 @@ def test_a_table_in_an_archive_is_read(pack: Callable, tmp_path: Path, fetched: 
     assert manifest()["digest"] == digest
 
 
+def test_tables_in_an_archive_are_limited(pack: Callable, fetched: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_TABLE_BYTES", 500)
+
+    with pytest.raises(UserError, match=r"^corpus\.zip has more than .* bytes of them; extract the one to use$"):
+        fetched(pack("corpus.zip", {"one.csv": CSV.encode(), "two.csv": CSV.encode() * 2}))
+
+    assert os.listdir("data") == []
+
+
 def test_a_table_behind_a_url_is_read(fetched: Callable, serve: Callable) -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)

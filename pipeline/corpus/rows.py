@@ -70,7 +70,10 @@ class Columns:
 
 
 def open_tables(source: Source, encoding: str | None) -> list[Table]:
-    """Raises UserError for a file that cannot be read."""
+    """Raises UserError for a file that cannot be read, or whose name cannot be printed."""
+    for name, _ in source.files:
+        if not name.isprintable():
+            raise UserError(f"{source.name}: the name {name!r} contains an unprintable character; rename it")
     return [open_table(path, name, encoding) for name, path in source.files]
 
 

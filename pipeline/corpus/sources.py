@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from glob import glob
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from pipeline.cli import UserError
 from pipeline.corpus import sample, urls
@@ -43,7 +43,8 @@ SPLIT_FOLDER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?(train|test)(?:/.*)?")
 MAX_EXAMPLE_BYTES = 1 << 20
 MAX_EXAMPLES = 20_000_000
 MAX_TOTAL_BYTES = 64 << 30
-MAX_TABLE_BYTES = 1 << 29  # of a table in an archive, which is read into memory
+MAX_TABLE_BYTES = 8 << 30  # of all tables in an archive, which are copied to be read
+MAX_TABLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -188,15 +189,24 @@ def extract_tables(source: Source, folder: Path) -> Source:
         return source
     files: list[tuple[str, Path]] = []
     total = 0
-    for name, content in read(source.location, source.name, TABLE, MAX_TABLE_BYTES):
-        if content is None or not is_table(name):
-            continue
-        total += len(content)
-        if len(content) > MAX_TABLE_BYTES or total > MAX_TOTAL_BYTES or len(files) > 10_000:
-            raise UserError(f"{source.name}: {name} is too large to be read from an archive; extract it")
+
+    def copy(file: IO[bytes]) -> Path:
+        nonlocal total
         path = folder / f"table-{len(files)}"
-        path.write_bytes(content)
-        files.append((name.removeprefix("./"), path))
+        with file, path.open("wb") as target:
+            while chunk := file.read(1 << 20):
+                total += len(chunk)
+                if total > MAX_TABLE_BYTES or len(files) >= MAX_TABLES:
+                    raise UserError(
+                        f"{source.name} has more than {MAX_TABLES:,} tables or {MAX_TABLE_BYTES:,} bytes of them; "
+                        "extract the one to use"
+                    )
+                target.write(chunk)
+        return path
+
+    for name, path in read(source.location, source.name, TABLE, copy):
+        if path is not None and is_table(name):
+            files.append((name.removeprefix("./"), path))
     return replace(source, kind="tables", files=tuple(sorted(files)))
 
 
@@ -298,6 +308,12 @@ def check_example(source: Source, name: str, id: str, content: bytes, count: int
         )
 
 
+def read_content(file: IO[bytes]) -> bytes:
+    """The content, up to one byte more than the limit."""
+    with file:
+        return file.read(MAX_EXAMPLE_BYTES + 1)
+
+
 def read_folder(folder: Path, _: str, wanted: re.Pattern) -> Iterator[tuple[str, bytes | None]]:
     """Yield `(name, content)` of all files and folders; the content is None unless the name is `wanted`."""
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
@@ -306,21 +322,24 @@ def read_folder(folder: Path, _: str, wanted: re.Pattern) -> Iterator[tuple[str,
             if path.is_dir():
                 yield f"{name}/", None
             else:
-                yield name, read_content(path.open("rb") if wanted.fullmatch(name) and path.is_file() else None)
+                yield name, read_content(path.open("rb")) if wanted.fullmatch(name) and path.is_file() else None
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def read_tar(
-    archive: Path, display_name: str, wanted: re.Pattern, limit: int = MAX_EXAMPLE_BYTES
-) -> Iterator[tuple[str, bytes | None]]:
-    """As `read_folder`, for a tar archive. Only regular files are read: links and devices are never followed."""
+    archive: Path, display_name: str, wanted: re.Pattern, read_file: Callable[[IO[bytes]], Any] = read_content
+) -> Iterator[tuple[str, Any]]:
+    """As `read_folder`, for a tar archive; the content is what `read_file` gives of a member.
+
+    Only regular files are read: links and devices are never followed.
+    """
     try:
         with decompressed(archive) as file, tarfile.open(fileobj=file, mode="r|", tarinfo=Member) as tar:
             while member := tar.next():
                 is_example = wanted.fullmatch(member.name) and member.isreg()
                 name = f"{member.name}/" if member.isdir() else member.name
-                yield name, read_content(tar.extractfile(member) if is_example else None, limit)
+                yield name, read_file(cast(IO[bytes], tar.extractfile(member))) if is_example else None
                 tar.members = []  # type: ignore[attr-defined]  # otherwise it keeps every member
             # The checksum is at the end of a compressed file, and is verified when the end is read.
             while file.read(1 << 20):
@@ -358,28 +377,20 @@ def decompressed(archive: Path) -> BufferedIOBase:
 
 
 def read_zip(
-    archive: Path, display_name: str, wanted: re.Pattern, limit: int = MAX_EXAMPLE_BYTES
-) -> Iterator[tuple[str, bytes | None]]:
+    archive: Path, display_name: str, wanted: re.Pattern, read_file: Callable[[IO[bytes]], Any] = read_content
+) -> Iterator[tuple[str, Any]]:
     """As `read_folder`, for a zip archive. A link is stored as its target's name, and skipped."""
     try:
         with zipfile.ZipFile(archive) as zip_file:
             for member in zip_file.infolist():
                 is_link = stat.S_ISLNK(member.external_attr >> 16)
                 is_example = wanted.fullmatch(member.filename) and not is_link
-                yield member.filename, read_content(zip_file.open(member) if is_example else None, limit)
+                yield member.filename, read_file(zip_file.open(member)) if is_example else None
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
         # zipfile raises RuntimeError for a password, NotImplementedError for an unknown compression.
         raise UserError(
             f"{display_name} is not a complete, readable .zip archive ({reason(error)}); download it again"
         ) from None
-
-
-def read_content(file: IO[bytes] | None, limit: int = MAX_EXAMPLE_BYTES) -> bytes | None:
-    """The content, up to one byte more than the limit; None if there is no file."""
-    if file is None:
-        return None
-    with file:
-        return file.read(limit + 1)
 
 
 def reason(error: Exception) -> str:
