@@ -249,6 +249,9 @@ def find_problems(summary: Summary, max_rejects: float) -> Iterable[str]:
     only_test = [label for label in summary.labels if not summary.train_labels[label]]
     if only_test:
         yield f"{len(only_test):,} labels that no training example has, for example {only_test[0]!r}"
+    no_test = [label for label, count in summary.train_labels.items() if count == summary.labels[label]]
+    if "test" in summary.splits and no_test:
+        yield f"{len(no_test):,} labels that no test example has, for example {no_test[0]!r}: fetch will fail"
     if len(summary.labels) > 1 and summary.total:
         label, count = summary.labels.most_common(1)[0]
         if count > 0.8 * summary.total:

@@ -132,6 +132,7 @@ def test_several_files_are_shown_with_their_splits(source: Callable) -> None:
 
     assert "Examples: 16 (2 test, 14 train)" in printed
     assert "  - 1 labels that no training example has, for example 'new'\n" in printed
+    assert "  - 1 labels that no test example has, for example 'bad': fetch will fail\n" in printed
 
 
 def test_a_folder_of_texts_is_inspected(pack: Callable) -> None:

@@ -271,6 +271,61 @@ def test_a_known_corpus_must_have_its_digest_unless_told_otherwise(tmp_path: Pat
     assert located(tmp_path, "stack_overflow_16k", "0" * 64).digest == "0" * 64
 
 
+# Tables
+
+
+def test_a_pattern_finds_tables_and_each_is_named(pack: Pack, tmp_path: Path) -> None:
+    pack("tables", {"my_train.csv": b"x", "my_test.csv": b"x", "other.csv": b"x"})
+
+    for pattern in ("tables/my_*.csv", "tables/my_{train,test}.csv", "tables/my_t[er]*.csv"):
+        source = located(tmp_path, pattern)
+        assert (source.kind, source.name) == ("tables", Path(pattern).name)
+        assert [name for name, _ in source.files] == ["my_test.csv", "my_train.csv"]
+
+
+def test_a_pattern_that_finds_nothing_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"fetch\.source is 'no_\*\.csv', but that path does not exist"):
+        located(tmp_path, "no_*.csv")
+
+
+def test_a_pattern_that_finds_a_name_twice_is_rejected(pack: Pack, tmp_path: Path) -> None:
+    pack("tables", {"a/my.csv": b"x", "b/my.csv": b"x"})
+
+    with pytest.raises(UserError, match="finds two files of the same name; rename one of them"):
+        located(tmp_path, "tables/*/my.csv")
+
+
+@pytest.mark.parametrize(
+    ("names", "layout"),
+    [
+        (["README.md", "corpus/train/java/0.txt", "labels.csv"], "splits"),
+        (["java/0.txt", "python/0.txt", "index.json"], "labels"),
+        (["data/train.csv", "docs/README.txt"], "tables"),
+        (["train/data.parquet", "test/data.parquet"], "tables"),
+        (["__MACOSX/a.csv", ".hidden.csv", "cache-1.arrow", "state.json", "photo.jpg"], None),
+        (["realestate.json"], "tables"),
+    ],
+)
+def test_layout_is_recognized_by_the_names_of_files(names: list[str], layout: str | None) -> None:
+    assert sources.layout_of(names) == layout
+
+
+@pytest.mark.parametrize("name", ["my.csv", "my.csv.gz", "data"])
+def test_a_file_that_is_no_archive_is_a_table(pack: Pack, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(b"text,label") if name.endswith("gz") else b"text,label")
+
+    assert located(tmp_path, name) == Source("tables", name, tmp_path / name, files=((name, tmp_path / name),))
+
+
+def test_a_change_of_a_table_changes_the_fingerprint(pack: Pack, tmp_path: Path) -> None:
+    pack("tables", {"my_train.csv": b"x", "my_test.csv": b"x"})
+    before = source_fingerprint(located(tmp_path, "tables/my_*.csv"))
+
+    assert source_fingerprint(located(tmp_path, "tables")) == before
+    pack("tables", {"my_test.csv": b"y"})
+    assert source_fingerprint(located(tmp_path, "tables")) != before
+
+
 # Fingerprints
 
 

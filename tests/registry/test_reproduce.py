@@ -75,3 +75,25 @@ def test_differences_of_the_machine_are_listed() -> None:
         f"cores: {now['cores']} now, 99 then",
         f"keras: {now['libraries']['keras']} now, 1.0 then",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "is_local"),
+    [
+        ("corpus.csv", True),
+        ("corp*.csv", True),
+        ("corpus.{csv,tsv}", True),
+        ("sample", False),
+        ("http://x/*.csv", False),
+    ],
+)
+def test_local_source_is_found_from_the_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, is_local: bool
+) -> None:
+    (tmp_path / "corpus.csv").touch()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    params = {"fetch": {"source": source}}
+
+    reproduce.make_source_absolute(params)
+
+    assert params["fetch"]["source"] == (str(tmp_path / source) if is_local else source)
