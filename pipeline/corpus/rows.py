@@ -1,6 +1,6 @@
 """From rows of tables to checked examples: which columns are read, and which rows cannot be used and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,8 +97,7 @@ def choose_columns(tables: Sequence[Table], config: Fetch) -> tuple[Columns, boo
         label = label or next(iter(columns.label_candidates(others)), None)
         text = text or tuple(filter(None, [columns.guess_text(profiles, label)]))
         split = split or columns.guess_split(profiles, split_of)
-    named = list(dict.fromkeys(name for table in tables for name in table.columns))
-    names = ", ".join(named[:MAX_NAMES]) + (" ..." if len(named) > MAX_NAMES else "")
+    names = list_names(name for table in tables for name in table.columns)
     if label is None or not text:
         key = "fetch.text" if not text else "fetch.label"
         raise UserError(
@@ -111,8 +110,15 @@ def choose_columns(tables: Sequence[Table], config: Fetch) -> tuple[Columns, boo
         for key, name in [*(("text", name) for name in text), ("label", label), ("split", split), ("id", config.id)]:
             # Objects of JSON may lack a key, and the first ones may all do.
             if name and name not in table.columns and not (table.format.startswith("json") and key == "split"):
-                raise UserError(f"{table.name} has no column {name!r} (fetch.{key}); its columns are {names}")
+                raise UserError(
+                    f"{table.name} has no column {name!r} (fetch.{key}); its columns are {list_names(table.columns)}"
+                )
     return chosen, guessed
+
+
+def list_names(names: Iterable[str]) -> str:
+    distinct = list(dict.fromkeys(names))
+    return ", ".join(distinct[:MAX_NAMES]) + (" ..." if len(distinct) > MAX_NAMES else "")
 
 
 def read_checked(tables: Sequence[Table], chosen: Columns) -> Iterator[Example | RejectedRow]:

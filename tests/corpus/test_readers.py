@@ -371,6 +371,15 @@ def test_a_column_that_is_missing_is_named(file: Callable) -> None:
         checked(path, text="body", label="label")
 
 
+def test_the_columns_of_the_file_that_lacks_one_are_named(file: Callable) -> None:
+    paths = [file("one.csv", "text,label\na b,x\nc d,y\n"), file("two.csv", "body,label\na b,x\nc d,y\n")]
+
+    with pytest.raises(
+        UserError, match=r"^two\.csv has no column 'text' \(fetch\.text\); its columns are body, label$"
+    ):
+        choose_columns([open_table(path, path.name) for path in paths], CONFIG.model_copy(update={"text": "text"}))
+
+
 def test_no_column_of_labels_is_said_with_the_columns(file: Callable) -> None:
     path = file("rows.csv", "text,date\n" + "".join(f"a text {n},2020-01-{n}\n" for n in range(10, 30)))
 
