@@ -78,7 +78,7 @@ class Server:
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--backend-store-uri", self.store, "--artifacts-destination", str(self.folder / "artifacts")]
-        command += ["--serve-artifacts", "--app-name", "basic-auth", "--workers", "2"]
+        command += ["--serve-artifacts", "--app-name", "basic-auth", "--workers", "1"]
         env = without_mlflow() | {
             "MLFLOW_AUTH_CONFIG_PATH": str(self.folder / "auth.ini"),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of these tests",

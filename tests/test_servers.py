@@ -1,6 +1,8 @@
 """MLflow's server with basic authentication on PostgreSQL: the pipeline, the registry and races of several users."""
 
 import csv
+import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
@@ -15,13 +17,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Run
 from ruamel.yaml import YAML
 
-from pipeline import params
+from pipeline import params, track
+from pipeline.cli import UserError
+from pipeline.registry import __main__ as registry
 from pipeline.registry import history, versions
 from pipeline.registry.history import AliasChange
+from pipeline.tracking import model_logging
 from pipeline.tracking.artifacts import logged_datasets
 from pipeline.tracking.results import TRAINING_REPORTS
 from pipeline.tracking.runs import log_datasets
-from tests import repository as repositories
 from tests.challenge import challenge
 from tests.hand_made_result import write_result
 from tests.repository import change_params, copy_repository, run
@@ -60,6 +64,7 @@ def config(
     make_models: Callable[..., None], set_params: Callable[..., params.Params], monkeypatch: pytest.MonkeyPatch
 ) -> params.Params:
     """The parameters of a workspace with a result that is not tracked yet, and without a store of its own."""
+    monkeypatch.setenv("DVC_STAGE", "track")
     config = write_result(make_models, set_params)
     Path("mlflow.db").unlink()
     return config
@@ -85,24 +90,30 @@ def copies(workspace: Path, seeds: list[int], experiment: str) -> list[Path]:
     return folders
 
 
-def start_track(folder: Path, client: dict[str, str]) -> subprocess.Popen[str]:
-    """The stage `track`, running."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.track"],
-        cwd=folder,
-        env=without_mlflow() | client | {"DVC_STAGE": "track"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def track_at_once(folders: list[Path]) -> list[str]:
+    """Run the stage `track` in all folders at the same time, each in a process; returns what each printed."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.registry.champion", "pipeline.tracking.results", "tests.test_servers"])
+    outputs = [folder / "output.txt" for folder in folders]
+    processes = [context.Process(target=run_track, args=each) for each in zip(folders, outputs, strict=True)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    printed = [output.read_text() for output in outputs]
+    assert [process.exitcode for process in processes] == [0] * len(folders), "\n".join(printed)
+    return printed
 
 
-def track_at_once(folders: list[Path], client: dict[str, str]) -> list[str]:
-    """Run the stage `track` in all folders at the same time; returns what each printed."""
-    processes = [start_track(folder, client) for folder in folders]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(folders), "\n".join(outputs)
-    return outputs
+def run_track(folder: Path, output: Path) -> None:
+    """What a process of `track_at_once` does, whose environment is that of the tests."""
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        os.chdir(folder)
+        os.environ["DVC_STAGE"] = "track"
+        track.main()
+        sys.stdout.flush()
 
 
 def runs(server: Server, experiment: str) -> list[Run]:
@@ -151,7 +162,7 @@ def test_processes_at_once_leave_one_run_for_each_result(
 ) -> None:
     folders = copies(workspace, [1, 1, 2, 2], "at-once")
 
-    outputs = track_at_once(folders, server.client)
+    outputs = track_at_once(folders)
 
     assert "warning" not in "".join(outputs)
     tracked = runs(server, "at-once")
@@ -163,7 +174,7 @@ def test_processes_at_once_leave_one_run_for_each_result(
     # All of it went to the server.
     assert not [path for folder in folders for path in folder.glob("ml*")]
 
-    outputs = track_at_once(folders[1:3], server.client)
+    outputs = track_at_once(folders[1:3])
 
     assert all("has its run already" in output for output in outputs)
     assert {run.info.run_id for run in runs(server, "at-once")} == set(models)
@@ -210,46 +221,68 @@ def test_one_of_many_machines_that_promote_at_once_succeeds(server: Server, tmp_
     ],
 )
 def test_user_who_may_not_write_gets_a_one_line_warning(
-    config: params.Params, workspace: Path, server: Server, user: dict[str, str], reason: str
+    config: params.Params,
+    set_params: Callable[..., params.Params],
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    user: dict[str, str],
+    reason: str,
 ) -> None:
     if not MlflowClient(server.uri).get_experiment_by_name("of-admin"):
         MlflowClient(server.uri).create_experiment("of-admin")
-    folders = copies(workspace, [1], "of-admin")
-    client = {name: value for name, value in server.client.items() if name not in as_user(PASSWORD)}
+    set_params(track={"experiment": "of-admin"})
 
-    (output,) = track_at_once(folders, client | user)
+    with monkeypatch.context() as patch:
+        for name in as_user(PASSWORD):
+            patch.delenv(name)
+        for name, value in user.items():
+            patch.setenv(name, value)
+        track.main()
 
-    assert output.startswith("warning: cannot write to MLflow (")
-    assert reason in output
-    assert output.count("\n") == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("warning: cannot write to MLflow (")
+    assert reason in line
     assert runs(server, "of-admin") == []
 
 
 def test_server_that_dies_while_a_result_is_logged_has_one_run_after_the_next_track_and_its_model_predicts(
-    config: params.Params, workspace: Path, server: Server, tmp_path: Path
+    config: params.Params,
+    set_params: Callable[..., params.Params],
+    workspace: Path,
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (folder,) = copies(workspace, [1], "dies")
-    with start_track(folder, server.client) as process:
-        while not any(each.data.metrics for each in runs(server, "dies")):
-            assert process.poll() is None, "all was logged before the server died"
-            time.sleep(0.05)
+    set_params(track={"experiment": "dies"})
+    log_model = model_logging.log_model
 
+    def kill_and_log(client: MlflowClient, run_id: str, models: Path) -> None:
         server.kill()
+        log_model(client, run_id, models)
 
-        output = process.communicate(timeout=120)[0]
-    assert process.returncode == 0
-    assert output.count("warning: cannot write to MLflow (") == 1
-    assert "Traceback" not in output
+    with monkeypatch.context() as patch:
+        patch.setattr(model_logging, "log_model", kill_and_log)
+        track.main()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("warning: cannot write to MLflow (")
     server.start()
-    track_at_once([folder], server.client)
+    (interrupted,) = runs(server, "dies")
+    assert interrupted.data.metrics
+    assert interrupted.info.status == "RUNNING"
+
+    (output,) = track_at_once([workspace])
+
+    assert "track: run fruits gru 8 seed 1 " in output
     (only,) = runs(server, "dies")
-    assert_complete(server, only, folder)
+    assert_complete(server, only, workspace)
     ((run_id, model),) = models_by_run(server, [only]).items()
-    assert run_id == only.info.run_id
+    assert run_id == only.info.run_id == interrupted.info.run_id
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
-    output = run(elsewhere, sys.executable, "-W", "ignore", "-c", PREDICT, model, **server.client)  # type: ignore[arg-type]
+    output = run(elsewhere, sys.executable, "-W", "ignore", "-c", PREDICT, model, code=0, **server.client)
 
     assert output.splitlines()[-1] == "['pythön', 'fruit']"
 
@@ -297,40 +330,46 @@ def test_server_that_dies_during_a_training_costs_no_output_and_track_completes_
 
 
 def test_result_on_the_server_is_registered_promoted_and_exported_by_a_user_who_may(
-    repository: Path, server: Server, tmp_path: Path
+    repository: Path,
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def registry(*arguments: str, code: int = 0, **user: str) -> str:
-        command = [sys.executable, "-m", "pipeline.registry", *arguments]
-        return run(repository, *command, code=code, **(server.client | user))
+    def run_registry(*arguments: str) -> str:
+        """In this process, which has imported MLflow; returns what it printed."""
+        capsys.readouterr()
+        registry.main(list(arguments), standalone_mode=False)
+        return capsys.readouterr().out
 
-    run(repository, sys.executable, "-m", "pipeline.track", **server.client)  # type: ignore[arg-type]
-    assert registry("register") == "text-classification: version 1\n"
+    monkeypatch.chdir(repository)
+    (output,) = track_at_once([repository])
+    assert "warning" not in output
+    assert run_registry("register") == "text-classification: version 1\n"
     promote = ["promote", "--allow-sample", "--force", "--reason", "a small sample"]
 
-    refused = registry(*promote, code=2, **READER)
+    with monkeypatch.context() as patch:
+        for name, value in READER.items():
+            patch.setenv(name, value)
+        with pytest.raises(UserError, match="Permission denied"):
+            run_registry(*promote)
 
-    assert "Permission denied" in refused.splitlines()[-1]
-    assert registry("history").startswith("no alias of text-classification has changed yet")
-    assert "version 1 is now the champion" in registry(*promote)
-    assert "champion: none -> 1, promote" in registry("history")
-    registry("export", "champion", str(tmp_path / "exported"))
+    assert run_registry("history").startswith("no alias of text-classification has changed yet")
+    assert "version 1 is now the champion" in run_registry(*promote)
+    assert "champion: none -> 1, promote" in run_registry("history")
+    run_registry("export", "champion", str(tmp_path / "exported"))
     assert (tmp_path / "exported/model/MLmodel").exists()
 
 
 def test_experiment_keeps_all_of_its_outputs_where_no_server_is(repository: Path) -> None:
     nobody = at(f"http://127.0.0.1:{free_port()}")
-    experiment = ["dvc", "exp", "run", "--temp", "--name", "alone", "--set-param", "train.epochs=1"]
+    # All other stages have their outputs in DVC's cache.
+    experiment = ["dvc", "exp", "run", "--temp", "--name", "alone", "--set-param", "track.experiment=alone"]
 
-    output = run(repository, *experiment, **nobody)  # type: ignore[arg-type]
+    output = run(repository, *experiment, code=0, **nobody)
 
     assert output.count("\nwarning: cannot write to MLflow (") == 1
     assert "Traceback" not in output
     assert run(repository, "dvc", "exp", "list", "--name-only").split() == ["alone"]
     run(repository, "dvc", "exp", "apply", "alone")
     assert_has_all_outputs(repository)
-
-    run(repository, sys.executable, "-m", "pipeline.track")
-
-    (only,) = repositories.runs(repository)
-    assert only.info.status == "FINISHED"
-    assert only.data.params["train.epochs"] == "1"

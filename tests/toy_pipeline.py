@@ -113,7 +113,7 @@ def train() -> None:
         write_fingerprints("train")
         write_network(temperature=1 + config.train.seed / 100, is_ensemble=False)
         for name in ("network.json", "weights.safetensors"):
-            Path("models", name).write_text(f"seed {config.train.seed}")
+            Path("models", name).write_text(f"{name} of seed {config.train.seed}")
         write_csv("reports/history.csv", history)
         write_csv("reports/gradients.csv", [{"steps_back": 0, "before": 1.0, "after": 2.0}])
         report = {"parameters": 12, "best_epoch": config.train.epochs, "temperature": 1.0}

@@ -22,13 +22,14 @@ from pipeline.tracking import model_logging, store
 TEXTS = ["a banana", "a dict", "", "cake"]
 PREDICT = """
 import json, sys
-import mlflow
+import mlflow.pyfunc
 import pandas as pd
-already = {*json.loads(sys.argv[3])}  # what MLflow imports by itself
-model = mlflow.pyfunc.load_model(sys.argv[1])
-predictions = model.predict(pd.DataFrame({"text": json.loads(sys.argv[2])}))
-assert not {"tensorflow", "keras", "sklearn", "pydantic.main"} & {*sys.modules} - already
-print(json.dumps([[column, predictions[column].tolist()] for column in predictions]))
+already = {*sys.modules}  # what MLflow imports by itself
+texts = pd.DataFrame({"text": json.loads(sys.argv[1])})
+for uri in sys.argv[2:]:
+    predictions = mlflow.pyfunc.load_model(uri).predict(texts)
+    print(json.dumps([[column, predictions[column].tolist()] for column in predictions]))
+assert not {"tensorflow", "keras", "sklearn", "pydantic.main"} & ({*sys.modules} - already)
 """
 
 
@@ -50,41 +51,41 @@ def log_model(config: params.Params, make_models: Callable[..., None], client: M
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_ensemble", [False, True])
 def test_logged_model_predicts_in_an_empty_folder_as_the_classifier_does(
-    log_model: Callable[[bool], str], client: MlflowClient, tmp_path: Path, is_ensemble: bool
+    log_model: Callable[[bool], str], client: MlflowClient, tmp_path: Path
 ) -> None:
-    run_id = log_model(is_ensemble)
-    (model,) = client.search_logged_models([client.get_run(run_id).info.experiment_id])
+    """Of the network alone, and of an ensemble."""
+    folders, expected = [], []
+    for is_ensemble in (False, True):
+        run = client.get_run(log_model(is_ensemble))
+        assert run.outputs
+        model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
+        folders.append(Path(model.artifact_location.removeprefix("file://")))
+        expected.append(Classifier(Path("models")).predict_proba(TEXTS))
 
-    predictions = predict(model.artifact_location, tmp_path / "elsewhere")
+    for y_proba, (label, *probabilities) in zip(expected, predict(folders, tmp_path / "elsewhere"), strict=True):
+        assert [name for name, _ in probabilities] == ["probability_fruit", "probability_pythön"]
+        assert label == ["label", [["fruit", "pythön"][index] for index in y_proba.argmax(axis=1)]]
+        np.testing.assert_allclose(np.transpose([values for _, values in probabilities]), y_proba)
 
-    expected = Classifier(Path("models")).predict_proba(TEXTS)
-    assert list(predictions) == ["label", "probability_fruit", "probability_pythön"]
-    assert predictions["label"] == [["fruit", "pythön"][label] for label in expected.argmax(axis=1)]
-    y_proba = np.transpose([predictions["probability_fruit"], predictions["probability_pythön"]])
-    np.testing.assert_allclose(y_proba, expected)
-    folder = Path(model.artifact_location.removeprefix("file://"))
-    names = {path.name for path in folder.rglob("models/*")}
-    assert names == {"ngram_features.safetensors", "model.onnx", "tokenizer.json"} | (
-        {"baseline.safetensors"} if is_ensemble else set()
-    )
-    packed = {path.relative_to(folder / "code/pipeline").as_posix() for path in folder.rglob("code/pipeline/**/*.py")}
-    assert packed == set(model_logging.CODE)
+    files = {"ngram_features.safetensors", "model.onnx", "tokenizer.json"}
+    names = [{path.name for path in folder.rglob("models/*")} for folder in folders]
+    assert names == [files, files | {"baseline.safetensors"}]
+    for folder in folders:
+        code = folder / "code/pipeline"
+        assert {path.relative_to(code).as_posix() for path in code.rglob("*.py")} == set(model_logging.CODE)
 
 
-def predict(model: str, folder: Path) -> dict[str, list]:
-    """The model's predictions in a process that knows nothing of this repository, and prints nothing else."""
+def predict(models: list[Path], folder: Path) -> list[list]:
+    """Each model's predictions, in a process that knows nothing of this repository, and prints nothing else."""
     folder.mkdir()
     (folder / "predict.py").write_text(PREDICT)
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
-    bare = "import json, mlflow.pyfunc, pandas, sys; print(json.dumps([*sys.modules]))"
-    already = subprocess.check_output([sys.executable, "-c", bare], cwd=folder, env=env, text=True)
-    command = [sys.executable, "predict.py", model, json.dumps(TEXTS), already]
+    command = [sys.executable, "predict.py", json.dumps(TEXTS), *map(str, models)]
     process = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert "Warning" not in process.stderr
-    return dict(json.loads(process.stdout))
+    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 def test_model_is_logged_once_and_one_that_was_interrupted_is_logged_again(

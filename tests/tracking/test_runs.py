@@ -1,9 +1,11 @@
 """The run of a training: its curves while it trains, its end, and a store that is unavailable."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from mlflow.entities import LoggedModelOutput, Run
 
 from pipeline import params
 from pipeline.tracking import provenance, runs
+from tests.repository import ROOT
 
 EPOCH = {"epoch": 1, "loss": 0.5, "val_log_loss": 0.25, "epoch_seconds": 1.5}
 AllRuns = Callable[[], list[Run]]
@@ -165,23 +168,37 @@ def test_programming_error_while_a_run_is_created_ends_the_training(
         pytest.fail("the training went on")
 
 
-def test_run_of_a_killed_process_is_ended_by_the_next_training(
-    config: params.Params, client: MlflowClient, all_runs: AllRuns
+TRAINING = """
+import time
+from pipeline import params
+from pipeline.tracking import runs
+with runs.training_run(params.load()) as log_epoch:
+    for epoch in range(1, 1000):
+        log_epoch({"epoch": epoch, "loss": 0.5})
+        time.sleep(0.1)
+"""
+
+
+def test_run_of_a_killed_training_is_ended_by_the_next_training(
+    config: params.Params, all_runs: AllRuns, set_params: Callable[..., params.Params]
 ) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    with runs.training_run(config):
-        pass
-    (old,) = all_runs()
-    client.set_tag(old.info.run_id, runs.INPUTS_HASH, "of another result")
-    client.set_tag(old.info.run_id, runs.PROCESS, f"{socket.gethostname()}:{ended.pid}")
-    client.set_tag(old.info.run_id, runs.STATE, "training")
-    client.update_run(old.info.run_id, "RUNNING")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    process = subprocess.Popen([sys.executable, "-c", TRAINING], env=environment | {"PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + 60
+    while not any(run.data.metrics for run in all_runs()):
+        assert process.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [run.info.status for run in all_runs()] == ["RUNNING"]
 
-    with runs.training_run(config):
+    with runs.training_run(set_params(train={"seed": 2})):
         pass
 
-    assert [run.info.status for run in all_runs()] == ["FINISHED", "KILLED"]
+    ended, killed = all_runs()
+    assert (ended.info.status, killed.info.status) == ("FINISHED", "KILLED")
+    assert killed.data.tags[runs.STATE] == "ended"
 
 
 def test_training_of_what_another_process_is_training_has_no_second_run(
