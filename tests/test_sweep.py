@@ -287,7 +287,7 @@ def test_sweep_continues_after_ctrl_c_and_kills_until_each_trial_has_its_result(
     output = process.communicate(timeout=120)[0]
 
     assert process.returncode == 130
-    assert output.endswith("\nstopped; `python -m pipeline.sweep tiny` continues\n")
+    assert output.rstrip().endswith("\nstopped; `python -m pipeline.sweep tiny` continues")
     assert named(repository, "tiny").info.status == "FINISHED"
     (begun,) = trials(repository, "tiny")
     assert begun.state == TrialState.RUNNING
@@ -405,7 +405,7 @@ def test_parameters_that_are_invalid_together_fail_without_a_training(repository
     *lines, last = output.splitlines()
     assert len(lines) == 4
     assert all("train: reset_after: false is for a GRU, but cell is " in line for line in lines)
-    assert last == "error: no trial of odd has a result; call the sweep again for more"
+    assert last == "error: no trial of odd has a result; call the sweep again for more trials"
     assert not [name for name in experiments(repository) if name.startswith("odd")]
 
 
