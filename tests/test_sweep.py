@@ -355,7 +355,7 @@ def test_a_sweep_that_has_its_trials_trains_nothing_and_a_store_that_is_away_cos
 
     (best, hint) = output.strip().splitlines()
     assert re.fullmatch(r"best: trial \d, validation macro F1 0\.\d{4}: train.units=\d+ train.epochs=1", best)
-    assert "--best` writes it into params.yaml; `make ui` shows tiny" in hint
+    assert "--best` writes it into params.yaml; `make ui` shows the runs of tiny" in hint
     assert re.match(
         r"  warning: cannot .* MLflow \(.+\); check MLFLOW_TRACKING_URI; "
         r"the sweep continues, and the next call logs its trials\n",
