@@ -78,7 +78,7 @@ def test_block_of_the_readme_runs(clone: Path, block: Block) -> None:
                 os.killpg(process.pid, signal.SIGINT)
                 process.wait(60)
             else:
-                assert process.wait(300) == 0, f"{block.text}\n{log.read_text()}"
+                assert process.wait(1500) == 0, f"{block.text}\n{log.read_text()}"
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
