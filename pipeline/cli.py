@@ -49,9 +49,8 @@ def run_click(command: click.Command) -> None:
     """Run a click command without its own handling of errors, so that bad usage is one line, too."""
     import click  # not at the top: the logged model, which imports this module, needs no click
 
-    module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")  # type: ignore[union-attr]
     try:
-        command.main(prog_name=f"python -m {module}", standalone_mode=False)
+        command.main(standalone_mode=False)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         exit_with_error(f"{error.format_message().rstrip('.')}{where}", error.exit_code)

@@ -419,10 +419,11 @@ def test_mlflow_shows_the_predictions_of_the_run_as_a_table(
     shown = artifact(path)
 
     expect(shown.get_by_text(f"first {len(rows)} rows")).to_be_visible()
-    assert [cell.split()[0] for cell in shown.get_by_role("columnheader").all_inner_texts()] == list(rows[0])
+    expect(shown.get_by_role("columnheader")).to_have_text([re.compile(rf"^{name}\b") for name in rows[0]])
     for row in rows[:5]:
-        cells = shown.get_by_role("row").filter(has_text=row["id"]).first.get_by_role("cell").all_inner_texts()
-        assert cells[:3] == [row["id"], row["y_true"], row["y_pred"]]
+        cells = shown.get_by_role("row").filter(has_text=row["id"]).first.get_by_role("cell")
+        for number, name in enumerate(("id", "y_true", "y_pred")):
+            expect(cells.nth(number)).to_have_text(row[name])
     keep(page, "mlflow-predictions")
 
 
