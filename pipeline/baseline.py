@@ -6,7 +6,6 @@ Writes `models/baseline.safetensors` (see `pipeline.model.linear`), its validati
 and the fingerprints of the examples that it was fitted on.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy.special import softmax
 
 from pipeline import cli, params
 from pipeline.corpus import near_duplicates, tables
+from pipeline.files import write_json
 from pipeline.metrics import calibration, classification
 from pipeline.model import linear
 
@@ -34,13 +34,11 @@ def main() -> None:
     scores = linear.decision_function(model, tables.read_column(validation, "text"))
     model = model._replace(temperature=calibration.fit_temperature(y_validation, scores))
 
-    OUT.parent.mkdir(exist_ok=True)
     linear.save(model, OUT)
     near_duplicates.save_fingerprints(FINGERPRINTS, FITTED_ON)
     metrics = classification.classification_metrics(y_validation, softmax(scores / model.temperature, axis=1))
     n_ngrams = len(model.words.ngrams) + len(model.characters.ngrams) - 2
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps({"ngrams": n_ngrams, "validation": metrics}, indent=2) + "\n")
+    write_json(REPORT, {"ngrams": n_ngrams, "validation": metrics})
     print(f"baseline: {n_ngrams:,} n-grams, validation accuracy {metrics['accuracy']:.3f}")
 
 

@@ -7,11 +7,10 @@ The classifier is loaded from the files that serve, so the metrics are those of 
 per model with its predictions and its classification report, and `curves/` with the tables of the plots.
 """
 
-import csv
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import classification_report
 
-from pipeline import cli, params
+from pipeline import cli, files, params
 from pipeline.corpus import tables
 from pipeline.metrics import DECIMALS, calibration, classification, per_class, predictions, significance, slices
 from pipeline.model import linear
@@ -64,7 +63,7 @@ def main() -> None:
     predicted = time.monotonic()
     lengths = np.array([len(encoding.ids) for encoding in baseline.tokenizer.encode_batch_fast(texts)])
     metrics = compute_metrics(evaluation, slices.make_slices(texts, lengths, classifier.tokenizer))
-    METRICS.write_text(json.dumps(metrics, indent=2) + "\n")
+    files.write_json(METRICS, metrics)
 
     shutil.rmtree(OUT, ignore_errors=True)
     corpus = json.loads(SPLIT.read_text())["corpus"]
@@ -125,7 +124,7 @@ def compute_metrics(evaluation: Evaluation, test_slices: Sequence[slices.Slice])
 
 def write_predictions(folder: Path, ids: Sequence[str], evaluation: Evaluation, y_proba: np.ndarray) -> None:
     rows = predictions.to_rows(ids, evaluation.y_true, y_proba, evaluation.labels)
-    write_table(folder / "predictions.csv", rows)
+    files.write_csv(folder / "predictions.csv", rows)
 
 
 def write_report(folder: Path, title: str, evaluation: Evaluation, y_proba: np.ndarray) -> None:
@@ -134,49 +133,37 @@ def write_report(folder: Path, title: str, evaluation: Evaluation, y_proba: np.n
     classes = range(len(evaluation.labels))
     options = {"labels": classes, "target_names": evaluation.labels, "zero_division": 0}
     text = classification_report(evaluation.y_true, y_pred, digits=4, **options)
-    (folder / "classification_report.txt").write_text(f"{title}\n\n{text}", encoding="utf-8")
+    files.write_text(folder / "classification_report.txt", f"{title}\n\n{text}")
     report = classification_report(evaluation.y_true, y_pred, output_dict=True, **options)
-    (folder / "classification_report.json").write_text(json.dumps(report, indent=2) + "\n")
+    files.write_json(folder / "classification_report.json", report)
 
 
 def write_curves(evaluation: Evaluation, metrics: Mapping[str, Any]) -> None:
     """Write the tables that DVC plots and the stage plot draws."""
     y_true, y_proba = evaluation.y_true, evaluation.y_proba
     precision_recall = per_class.precision_recall_curves(y_true, y_proba["classifier"], evaluation.labels)
-    write_table(CURVES / "precision_recall.csv", long_format("label", precision_recall))
+    files.write_csv(CURVES / "precision_recall.csv", long_format("label", precision_recall))
     reliability = {
         "before scaling": evaluation.uncalibrated,
         "after scaling": y_proba["classifier"],
         "baseline": y_proba["baseline"],
     }
     bins = {name: calibration.reliability_bins(y_true, each) for name, each in reliability.items()}
-    write_table(CURVES / "reliability.csv", long_format("probabilities", bins))
+    files.write_csv(CURVES / "reliability.csv", long_format("probabilities", bins))
     coverage = {model: calibration.coverage_curve(y_true, each) for model, each in y_proba.items()}
-    write_table(CURVES / "coverage.csv", long_format("model", coverage))
+    files.write_csv(CURVES / "coverage.csv", long_format("model", coverage))
     slice_rows = [
         {name: value for name, value in row.items() if name != "interval"}
         | dict(zip(("low", "high"), row["interval"], strict=True))
         for row in metrics["slices"]
     ]
-    write_table(CURVES / "slices.csv", slice_rows)
-    write_table(CURVES / "agreement.csv", metrics["agreement"])
+    files.write_csv(CURVES / "slices.csv", slice_rows)
+    files.write_csv(CURVES / "agreement.csv", metrics["agreement"])
 
 
 def long_format(column: str, curves: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
     """The rows of several curves, one after the other, with a column that names the curve."""
     return [{column: name} | dict(row) for name, rows in curves.items() for row in rows]
-
-
-def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows that all have the columns of the first one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = iter(rows)
-    first = next(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, first)
-        writer.writeheader()
-        writer.writerow(first)
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

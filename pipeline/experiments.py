@@ -57,7 +57,7 @@ def median_epoch_seconds(experiments: tuple[str, ...]) -> dict[str, float]:
     from pipeline.tracking import provenance, store
     from pipeline.tracking.errors import store_errors
 
-    client, experiment = store.connect(params.load().track.experiment)
+    client, experiment = store.connect(params.load().track)
     seconds = {}
     for name in experiments:
         with store_errors():

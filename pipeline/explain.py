@@ -10,7 +10,6 @@ integrated gradients for the network (`pipeline.model.attribution`) and exactly 
 (`pipeline.model.linear.attributions`).
 """
 
-import json
 import re
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from pipeline import cli, params
 from pipeline.corpus import tables
 from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts, token_spans
+from pipeline.files import write_json
 from pipeline.metrics import predictions
 from pipeline.metrics.predictions import Predictions
 from pipeline.model import linear
@@ -93,7 +93,7 @@ def main() -> None:
     ]
     n_errors = int((~test.correct).sum())
     result = {"errors": n_errors, "examples": examples, "similar_pairs": pairs}
-    OUT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(OUT, result, indent=1, ensure_ascii=False)
     print(
         f"explain: {n_errors:,} errors; attributions for {len(examples):,} examples in {time.monotonic() - start:.1f} s"
     )

@@ -10,7 +10,6 @@ Order and digest do not depend on how an archive was packed.
 """
 
 import hashlib
-import json
 import shutil
 import sqlite3
 import tempfile
@@ -34,6 +33,7 @@ from pipeline.corpus.rows import (
     open_tables,
     read_checked,
 )
+from pipeline.files import write_json
 from pipeline.params.fetch import Fetch
 
 OUT = Path("data/raw")
@@ -190,7 +190,7 @@ def write_examples(
         "rejected": rejected,
         "similar_labels": similar_labels(labels),
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    write_json(folder / "manifest.json", manifest)
     return manifest
 
 

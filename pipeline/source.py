@@ -6,11 +6,11 @@ DVC cannot watch `fetch.source` itself: it may be a name, a URL, or a path outsi
 every `dvc repro` and writes a fingerprint; `fetch` runs again when the fingerprint differs.
 """
 
-import json
 from pathlib import Path
 
 from pipeline import cli, params
 from pipeline.corpus import sources
+from pipeline.files import write_json
 
 OUT = Path("data/source.json")
 
@@ -18,8 +18,7 @@ OUT = Path("data/source.json")
 def main() -> None:
     source = sources.resolve_source(params.load().fetch, cli.repository_root())
     fingerprint = sources.source_fingerprint(source)
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(fingerprint, indent=2) + "\n")
+    write_json(OUT, fingerprint)
     print(f"source: {source.name} ({source.kind})")
 
 

@@ -20,6 +20,7 @@ from sklearn.model_selection import train_test_split
 from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.corpus import near_duplicates, tables
+from pipeline.files import write_json
 
 EXAMPLES = Path("data/raw/examples.parquet")
 MANIFEST = Path("data/raw/manifest.json")
@@ -51,12 +52,10 @@ def main() -> None:
     require_all_labels(examples)
     draw(examples, VALIDATION, config.validation_size, config.seed)
 
-    OUT.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         tables.write_table(OUT / f"{split}.parquet", tables.SPLIT_SCHEMA, rows_of_split(split, examples))
     report = make_report(examples, dropped, has_own_test)
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    write_json(REPORT, report)
     sizes = ", ".join(f"{count:,} {split}" for split, count in report["examples"].items())
     print(f"split: {sizes}; {sum(dropped.values()):,} duplicates and near-duplicates dropped")
 

@@ -36,6 +36,7 @@ from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.params import space
 from pipeline.params.space import Space, Values
+from pipeline.params.track import Track
 from pipeline.tracking import revisions
 from pipeline.tracking.errors import StoreError
 
@@ -155,7 +156,7 @@ def exclusive(name: str) -> Iterator[IO]:
 def run_trials(study: Study, search_space: Space, trials: int, lock: IO) -> None:
     config, failures, can_log = params.load(), 0, True
     while True:
-        can_log = can_log and log_runs(study, config.track.experiment)
+        can_log = can_log and log_runs(study, config.track)
         # A trial that was interrupted while its parameters were written lacks some, and does not count.
         if sum(each.state.is_finished() and len(each.params) == len(search_space) for each in study.trials) >= trials:
             return
@@ -264,7 +265,7 @@ def write_best(study: Study) -> None:
     print(f"wrote the parameters of {study.study_name}-{best.number} into {params.PARAMS_FILE}: {written}")
 
 
-def log_runs(study: Study, experiment: str) -> bool:
+def log_runs(study: Study, config: Track) -> bool:
     """Group the runs of the finished trials in MLflow; returns whether it could, and prints why not."""
     from pipeline.tracking import sweep_runs  # not at the top: importing MLflow takes more than a second
 
@@ -278,7 +279,7 @@ def log_runs(study: Study, experiment: str) -> bool:
         for trial in study.get_trials(states=[TrialState.COMPLETE])
     ]
     try:
-        sweep_runs.group_runs(experiment, study.user_attrs["id"], study.study_name, study.user_attrs["space"], trials)
+        sweep_runs.group_runs(config, study.user_attrs["id"], study.study_name, study.user_attrs["space"], trials)
     except StoreError as error:
         print(f"  warning: {cli.hide_secrets(str(error))}; the sweep continues, and the next call logs its trials")
         return False

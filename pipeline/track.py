@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import cli, params
 from pipeline.cli import UserError
+from pipeline.files import write_text
 from pipeline.params import Params
 from pipeline.tracking import last_track
 
@@ -101,7 +102,7 @@ def write_reports(config: Params, client: MlflowClient | None = None, run: Run |
     from pipeline.tracking import provenance, runs, show
 
     split, metrics = page.read_report("split"), page.read_report("metrics")
-    parameters = list(runs.flatten(config.model_dump(exclude={"registry"})))
+    parameters = list(runs.run_params(config))
     other = None
     if client and run:
         name, date, tags = str(run.info.run_name), run.info.start_time / 1000, run.data.tags
@@ -117,7 +118,7 @@ def write_reports(config: Params, client: MlflowClient | None = None, run: Run |
     page.write_page(PAGE, name, day, facts, parameters, page.Champion(**other) if other else None, standing)
     commit = versions.commit_tags(tags)
     text = card.render_card(config.registry.model, dict(parameters), commit, split, metrics)
-    CARD.write_text(text, encoding="utf-8")
+    write_text(CARD, text)
     return [PAGE, CARD]
 
 

@@ -8,7 +8,6 @@ validation metrics as `reports/train.json`; and the fingerprints of the examples
 also logged to MLflow as it ends.
 """
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from pipeline import cli, params
+from pipeline import cli, files, params
 from pipeline.cli import UserError
 from pipeline.corpus import near_duplicates, tables
 from pipeline.features import batches, ngram_features
@@ -63,7 +62,6 @@ def main() -> None:
     with runs.training_run(config) as log:
         result = training.train_network(model, train_batches, validation_batches, config.train, log)
         norms["after"] = compute_norms()
-        MODELS.mkdir(exist_ok=True)
         near_duplicates.save_fingerprints(FINGERPRINTS, FITTED_ON)
         ngram_features.save(features, MODELS / "ngram_features.safetensors")
         export.export_model(model, labels, config.train, MODELS)
@@ -126,22 +124,14 @@ def validate(y_true: np.ndarray, config: Train) -> dict[str, Any]:
 
 def write_reports(history: list[dict[str, float]], norms: dict[str, np.ndarray], report: dict[str, Any]) -> None:
     """Write `history.csv`, `gradients.csv` and `train.json`; `norms` are gradient norms by steps back from the end."""
-    REPORTS.mkdir(exist_ok=True)
     steps = zip(*norms.values(), strict=True)
     gradients = [
         {"steps_back": step} | {time: f"{norm:.5e}" for time, norm in zip(norms, row, strict=True)}
         for step, row in enumerate(steps)
     ]
-    write_csv(REPORTS / "history.csv", history)
-    write_csv(REPORTS / "gradients.csv", gradients)
-    (REPORTS / "train.json").write_text(json.dumps(report, indent=2) + "\n")
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    files.write_csv(REPORTS / "history.csv", history)
+    files.write_csv(REPORTS / "gradients.csv", gradients)
+    files.write_json(REPORTS / "train.json", report)
 
 
 def summarize(report: dict[str, Any]) -> str:

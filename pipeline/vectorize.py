@@ -8,7 +8,6 @@ columns id, tokens (int32, not padded: `train` pads each batch to its longest ex
 `labels.json`) and fingerprint. The test split is not read.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.corpus import tables
 from pipeline.features.tokenizer import PADDING, UNKNOWN, encode_texts, fit_tokenizer
+from pipeline.files import write_json, written_beside
 from pipeline.params.vectorize import Vectorize
 
 SPLIT = Path("data/split")
@@ -33,10 +33,9 @@ def main() -> None:
     check_vocabulary(tokenizer, config)
     labels = sorted(set(tables.read_column(train, "label")))
 
-    TOKENIZER.parent.mkdir(exist_ok=True)
-    tokenizer.save(str(TOKENIZER))
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "labels.json").write_text(json.dumps(labels) + "\n")
+    with written_beside(TOKENIZER) as beside:
+        tokenizer.save(str(beside))
+    write_json(OUT / "labels.json", labels, indent=None)
     for split in ("train", "validation"):
         rows = encode_rows(SPLIT / f"{split}.parquet", tokenizer, labels)
         tables.write_table(OUT / f"{split}.parquet", tables.IDS_SCHEMA, rows)

@@ -10,9 +10,10 @@ from tests.repository import ROOT, environment
 CHANGE = """
 import sys, time
 from pathlib import Path
+from pipeline.params.track import Track
 from pipeline.tracking import store
 from pipeline.registry.history import AliasChange, Conflict, record_change
-client, _ = store.connect("tests")
+client, _ = store.connect(Track(experiment="tests", timeout=60))
 model, after = sys.argv[1:]
 Path("ready").touch()
 while not all(folder.joinpath("ready").exists() for folder in Path("..").glob("machine-*")):

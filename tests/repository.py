@@ -13,11 +13,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 
+from pipeline.params.track import Track
 from pipeline.tracking import sqlite_store
 from tests import toy_pipeline
 
 ROOT = Path(__file__).parent.parent
 SHARED = "TESTS_SHARED_FOLDER"  # environment variable: a folder that all processes of a test session share
+
+
+def track_params(experiment: str) -> Track:
+    return Track(experiment=experiment, timeout=120)
 
 
 def make_once(name: str, make: Callable[[Path], None]) -> Path:

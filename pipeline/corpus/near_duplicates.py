@@ -57,7 +57,6 @@ def to_minhash(fingerprint: bytes) -> MinHash:
 
 def save_fingerprints(path: Path, fitted_on: Iterable[Path]) -> None:
     """Write the fingerprints of all examples in the tables that a model was fitted on, or selected by."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = (
         {"id": id, "fingerprint": fingerprint}
         for table in fitted_on

@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.files import written_beside
+
 RAW_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("split", pa.string())])
 REJECTS_SCHEMA = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("detail", pa.string())]
@@ -33,7 +35,7 @@ BATCH_ROWS = 4096
 
 def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     rows = iter(rows)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with written_beside(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
         while batch := list(islice(rows, BATCH_ROWS)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
 

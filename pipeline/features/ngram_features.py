@@ -18,6 +18,7 @@ from pipeline import cli
 from pipeline.features import batches, ngrams
 from pipeline.features.batches import EncodedExamples
 from pipeline.features.ngrams import CHAR_BITS, CHAR_ORDERS, TOKEN_BITS, LogCountRatios, NgramIndex
+from pipeline.files import written_beside
 
 if TYPE_CHECKING:  # serving needs no parameters
     from pipeline.params.train import Train
@@ -117,7 +118,8 @@ def save(fitted: NgramFeatures, path: Path) -> None:
     arrays["max_ngram"] = np.array(fitted.max_ngram)
     if fitted.characters:
         arrays |= {f"characters.{name}": array for name, array in fitted.characters._asdict().items()}
-    safetensors.numpy.save_file(arrays, path)
+    with written_beside(path) as beside:
+        safetensors.numpy.save_file(arrays, beside)
 
 
 def load(content: bytes) -> NgramFeatures:

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
+from pipeline import files
 from pipeline.model.backend import keras
 from pipeline.model.classifier import required_files
 
@@ -33,21 +34,22 @@ def export_model(model: keras.Model, labels: list[str], params: Train, folder: P
     The ONNX model's metadata has the digests of the files in the folder that the classifier needs in addition to it.
     """
     weights = named_weights(model)
-    save_file(weights, folder / "weights.safetensors")
+    with files.written_beside(folder / "weights.safetensors") as beside:
+        save_file(weights, beside)
     architecture = json.loads(model.to_json())
     architecture.pop("compile_config")  # optimizer and loss are not part of the architecture
-    (folder / "network.json").write_text(json.dumps(architecture, indent=1, sort_keys=True) + "\n")
-    files = required_files(params.ensemble_with_baseline)
+    files.write_json(folder / "network.json", architecture, indent=1, sort_keys=True)
+    names = required_files(params.ensemble_with_baseline)
     metadata = {
         "labels": json.dumps(labels),
         "required_files": json.dumps(
-            {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
+            {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
         ),
         "temperature": "1.0",
     }
     length, feature_dim = model.inputs[0].shape[1], sum(features.shape[-1] for features in model.inputs[1:])
     onnx_model = to_onnx(weights, feature_dim, length, metadata, params)
-    (folder / "model.onnx").write_bytes(onnx_model.SerializeToString(deterministic=True))
+    files.write_bytes(folder / "model.onnx", onnx_model.SerializeToString(deterministic=True))
 
 
 def set_temperature(path: Path, temperature: float) -> None:
@@ -55,7 +57,7 @@ def set_temperature(path: Path, temperature: float) -> None:
     model = onnx.load(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props} | {"temperature": str(temperature)}
     helper.set_model_props(model, metadata)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    files.write_bytes(path, model.SerializeToString(deterministic=True))
 
 
 def named_weights(model: keras.Model) -> Weights:

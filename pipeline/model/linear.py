@@ -19,6 +19,7 @@ from pipeline import cli
 from pipeline.cli import UserError
 from pipeline.features import ngrams, tokenizer
 from pipeline.features.ngrams import CHAR_BITS, CHAR_ORDERS, TOKEN_BITS, NgramIndex
+from pipeline.files import written_beside
 
 if TYPE_CHECKING:  # serving needs no parameters
     from pipeline.params.baseline import Baseline
@@ -155,7 +156,8 @@ def save(model: LinearModel, path: Path) -> None:
     arrays = {f"{name}.{part}": array for name, view in views.items() for part, array in view._asdict().items()}
     arrays |= {"max_ngram": np.array(model.max_ngram), "temperature": np.array(model.temperature)}
     arrays["tokenizer"] = np.frombuffer(model.tokenizer.to_str().encode(), np.uint8)
-    safetensors.numpy.save_file(arrays, path)
+    with written_beside(path) as beside:
+        safetensors.numpy.save_file(arrays, beside)
 
 
 def load(content: bytes) -> LinearModel:

@@ -7,3 +7,4 @@ from pipeline.params.section import Section
 
 class Track(Section):
     experiment: str = Field(min_length=1)
+    timeout: float = Field(gt=0)

@@ -47,7 +47,7 @@ def main() -> None:
 def connect() -> tuple[MlflowClient, str, Registry]:
     """The client, the id of the experiment, and the registry's parameters. Raises StoreError."""
     config = params.load()
-    client, experiment = store.connect(config.track.experiment)
+    client, experiment = store.connect(config.track)
     return client, experiment, config.registry
 
 

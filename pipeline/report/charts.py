@@ -12,6 +12,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
+from pipeline.files import written_beside
+
 # Text stays text in SVG. Dollar signs in a label are no formula.
 matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "charts", "text.parse_math": False}
 matplotlib.rcParams |= {"font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"], "axes.titlesize": 11}
@@ -35,10 +37,9 @@ def save(figure: Figure, path: Path) -> None:
     figure.patch.set_gid("background")
     for axes in figure.axes:
         axes.patch.set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
+    with written_beside(path) as beside, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the viewer of the SVG has fonts of its own
-        figure.savefig(path, dpi=120, metadata={"Date" if path.suffix == ".svg" else "Software": None})
+        figure.savefig(beside, dpi=120, metadata={"Date" if path.suffix == ".svg" else "Software": None})
 
 
 def shorten(label: str) -> str:

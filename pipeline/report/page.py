@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.files import write_text
 from pipeline.metrics import MODELS
 from pipeline.report.summary import MODEL_NAMES, describe_mcnemar
 
@@ -66,7 +67,7 @@ def write_page(
         similar_pairs=explanations["similar_pairs"], max_text=MAX_TEXT, value=format_value, charts=charts,
         script=Markup(script), digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def format_title(source: str, run_name: str, date: str) -> str:

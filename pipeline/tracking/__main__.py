@@ -37,7 +37,7 @@ def show(run: str | None) -> None:
     from pipeline.tracking import find, store
     from pipeline.tracking.show import print_run
 
-    client, experiment = store.connect(params.load().track.experiment)
+    client, experiment = store.connect(params.load().track)
     print_run(client, find.find_run(client, experiment, run))
 
 
@@ -52,7 +52,7 @@ def compare(a: str, b: str | None) -> None:
     from pipeline.tracking import find, store
     from pipeline.tracking.compare import compare_runs, print_comparison
 
-    client, experiment = store.connect(params.load().track.experiment)
+    client, experiment = store.connect(params.load().track)
     print_comparison(compare_runs(client, *(find.find_run(client, experiment, name) for name in (a, b))))
 
 
@@ -65,7 +65,7 @@ def rebuild() -> None:
     from pipeline.tracking import store
     from pipeline.tracking.rebuild import rebuild_runs
 
-    if not rebuild_runs(*store.connect(params.load().track.experiment)):
+    if not rebuild_runs(*store.connect(params.load().track)):
         sys.exit(1)
 
 
@@ -79,7 +79,7 @@ def ui(port: int | None) -> None:
     from pipeline.tracking import store
     from pipeline.tracking.ui import serve_ui
 
-    _, experiment = store.connect(params.load().track.experiment)
+    _, experiment = store.connect(params.load().track)
     serve_ui(experiment, port)
 
 

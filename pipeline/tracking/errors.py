@@ -12,11 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from urllib3.exceptions import HTTPError
 
 from pipeline.cli import UserError
+from pipeline.tracking.deadline import Expired, deadline
 
 # OSError includes those of requests. A server that is not MLflow's may answer with no JSON (ValueError) or other JSON.
 STORE_EXCEPTIONS = (
     *(MlflowException, SQLAlchemyError, sqlite3.Error, OSError, HTTPError),
-    *(json.JSONDecodeError, ParseError),
+    *(json.JSONDecodeError, ParseError, Expired),
 )
 # Clients of object stores that a user may have installed, each with exceptions of its own.
 ARTIFACT_CLIENTS = {"azure", "boto3", "botocore", "google", "paramiko"}
@@ -39,10 +40,12 @@ class StoreError(UserError):
 def store_errors(action: str = "read from") -> Iterator[None]:
     """Raise a StoreError for whatever fails in the store; `action` is "read from" or "write to".
 
-    A programming error (TypeError, KeyError, ...) is none of the store's and passes through.
+    That includes a server that does not answer, see `pipeline.tracking.deadline`. A programming error (TypeError,
+    KeyError, ...) is none of the store's and passes through.
     """
     try:
-        yield
+        with deadline.running():
+            yield
     except Exception as error:
         is_of_client = type(error).__module__.partition(".")[0] in ARTIFACT_CLIENTS
         if isinstance(error, UserError) or not (isinstance(error, STORE_EXCEPTIONS) or is_of_client):

@@ -21,6 +21,7 @@ PACKAGE = HERE.parent
 CODE = [
     "__init__.py",
     "cli.py",
+    "files.py",
     *(f"corpus/{name}.py" for name in ("__init__", "tables")),
     *(f"features/{name}.py" for name in ("__init__", "batches", "ngram_features", "ngrams", "tokenizer")),
     *(f"model/{name}.py" for name in ("__init__", "classifier", "linear")),

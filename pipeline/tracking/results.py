@@ -39,7 +39,7 @@ def track_result(config: Params, write_reports: WriteReports | None, summary: st
     """
     inputs = hashes.result_inputs(config)
     names = result_names(hashes.inputs_hash(inputs), is_evaluated=bool(write_reports))
-    client, experiment = store.connect(config.track.experiment)
+    client, experiment = store.connect(config.track)
     finished, unfinished = runs.runs_of_result(client, experiment, names)
     is_new = not finished
     if is_new:

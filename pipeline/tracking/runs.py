@@ -115,7 +115,7 @@ def begin_training_run(config: Params) -> tuple[MlflowClient | None, Run | None]
     """
     try:
         with store.lock("runs"):
-            client, experiment = store.connect(config.track.experiment)
+            client, experiment = store.connect(config.track)
             inputs = hashes.result_inputs(config)
             terminate_orphaned_runs(client, experiment)
             for run in find_runs(client, experiment, {INPUTS_HASH: hashes.inputs_hash(inputs)}):
@@ -239,7 +239,7 @@ def log_run_inputs(client: MlflowClient, run: Run, config: Params, inputs: dict[
     Repeating it is harmless, after a store that failed in between. Raises StoreError.
     """
     run_id, patch = run.info.run_id, provenance.uncommitted_patch()
-    values = flatten(config.model_dump(exclude={"registry"}))
+    values = run_params(config)
     datasets = dataset_inputs(TRAINING_DATASETS)
     with store_errors("write to"), tempfile.TemporaryDirectory() as folder:
         client.log_batch(run_id, params=[Param(name, value) for name, value in values])
@@ -345,6 +345,11 @@ def logged_models(client: MlflowClient, run: Run) -> list[LoggedModel]:
         if model := get_or_none(partial(client.get_logged_model, output.model_id)):
             models.append(model)
     return models
+
+
+def run_params(config: Params) -> Iterator[tuple[str, str]]:
+    """The parameters of a run, `("train.seed", "1")`: without those of the gate and of the connection."""
+    return flatten(config.model_dump(exclude={"registry": True, "track": {"timeout"}}))
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

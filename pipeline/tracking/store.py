@@ -12,7 +12,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline import cli
+from pipeline.params.track import Track
 from pipeline.tracking import sqlite_store
+from pipeline.tracking.deadline import deadline
 from pipeline.tracking.errors import store_errors
 from pipeline.tracking.location import artifact_location, sqlite_path, tracking_uri
 
@@ -40,12 +42,14 @@ VIEW = {"name": "Results", "createdAt": 0, "state": json.dumps(TABLE)}
 EXPERIMENT_TAGS = {"mlflow.sharedViewState.results": json.dumps(VIEW)}
 
 
-def connect(experiment: str) -> tuple[MlflowClient, str]:
-    """The client, and the id of the experiment with that name, which is created if it does not exist.
+def connect(config: Track) -> tuple[MlflowClient, str]:
+    """The client, and the id of the experiment, which is created if it does not exist.
 
-    Raises StoreError.
+    From now on, calls to a server share the deadline `track.timeout`. Raises StoreError.
     """
-    uri = tracking_uri()
+    uri, experiment = tracking_uri(), config.experiment
+    if uri.startswith("http"):
+        deadline.start(config.timeout)
     # Two processes that create the schema of a new database at the same time break each other.
     with store_errors(), lock("schema"):
         if database := sqlite_path(uri):

@@ -7,6 +7,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Param
 
+from pipeline.params.track import Track
 from pipeline.tracking import provenance, runs, store
 from pipeline.tracking.errors import store_errors
 from pipeline.tracking.rebuild import run_of_revision
@@ -23,11 +24,9 @@ class FinishedTrial:
     value: float  # macro F1 on the validation split
 
 
-def group_runs(
-    experiment: str, sweep_id: str, name: str, space: Mapping[str, str], trials: list[FinishedTrial]
-) -> None:
+def group_runs(config: Track, sweep_id: str, name: str, space: Mapping[str, str], trials: list[FinishedTrial]) -> None:
     """Make the trials' runs children of the sweep's run; only what is missing is done. Raises StoreError."""
-    client, experiment_id = store.connect(experiment)
+    client, experiment_id = store.connect(config)
     tags = {SWEEP: sweep_id, "mlflow.source.type": "LOCAL", "mlflow.source.name": "pipeline.sweep"}
     with store_errors("write to"):
         existing = client.search_runs([experiment_id], f"tags.`{SWEEP}` = '{sweep_id}'")

@@ -11,6 +11,7 @@ from pipeline.registry import history, versions
 from pipeline.registry.history import AliasChange
 from pipeline.tracking import store
 from tests.challenge import challenge
+from tests.repository import track_params
 
 MODEL = "fruits"
 
@@ -19,7 +20,7 @@ MODEL = "fruits"
 def client(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """A new store with five versions of a model."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    client, _ = store.connect("tests")
+    client, _ = store.connect(track_params("tests"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     client.create_registered_model(MODEL)
     for _ in range(5):

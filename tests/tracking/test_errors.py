@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from pipeline.cli import UserError
 from pipeline.tracking import store
 from pipeline.tracking.errors import StoreError, get_or_none, store_errors
+from tests.repository import track_params
 
 
 class NoCredentialsError(Exception):
@@ -88,4 +89,4 @@ def test_server_that_is_not_mlflow_is_a_store_error(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
     with pytest.raises(StoreError, match="cannot read from MLflow"):
-        store.connect("anything")
+        store.connect(track_params("anything"))

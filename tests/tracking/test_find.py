@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from pipeline import params
 from pipeline.cli import UserError
 from pipeline.tracking import find, hashes, provenance, revisions, runs, store
+from tests.repository import track_params
 
 
 def git(*arguments: str) -> str:
@@ -29,7 +30,7 @@ def repository(config: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def experiment() -> str:
-    return store.connect("text-classification")[1]
+    return store.connect(track_params("text-classification"))[1]
 
 
 @pytest.fixture

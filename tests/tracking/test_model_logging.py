@@ -18,6 +18,7 @@ from pipeline import params
 from pipeline.model import linear
 from pipeline.model.classifier import Classifier
 from pipeline.tracking import model_logging, store
+from tests.repository import track_params
 
 TEXTS = ["a banana", "a dict", "", "cake"]
 PREDICT = """
@@ -42,7 +43,7 @@ def log_model(config: params.Params, make_models: Callable[..., None], client: M
         baseline = linear.fit(["banana cake", "dict key"], np.array([0, 1]), 2, section)
         shutil.rmtree("models")
         make_models(baseline if is_ensemble else None)
-        _, experiment = store.connect("tests")
+        _, experiment = store.connect(track_params("tests"))
         with mlflow.start_run(experiment_id=experiment) as run:
             model_logging.log_model(client, run.info.run_id, Path("models"))
         return run.info.run_id

@@ -17,9 +17,12 @@ from pipeline.cli import UserError
 from pipeline.tracking import sqlite_store, store
 from pipeline.tracking.__main__ import main
 from pipeline.tracking.errors import StoreError
-from tests.repository import ROOT
+from tests.repository import ROOT, track_params
 
-CONNECT = "import sys; from pipeline.tracking import store; print(store.connect('tests')[1])"
+CONNECT = (
+    "from pipeline.params.track import Track; from pipeline.tracking import store; "
+    "print(store.connect(Track(experiment='tests', timeout=60))[1])"
+)
 
 
 def environment() -> dict[str, str]:
@@ -91,7 +94,7 @@ def test_schema_that_mlflow_left_incomplete_is_a_one_line_error(workspace: Path)
     )
 
     with pytest.raises(StoreError) as raised:
-        store.connect("tests")
+        store.connect(track_params("tests"))
 
     assert str(raised.value) == (
         f"cannot read from MLflow ({workspace}/mlflow.db is incomplete, because its creation was interrupted); "
@@ -114,7 +117,7 @@ def test_file_that_is_no_database_is_a_store_error(workspace: Path) -> None:
     Path("mlflow.db").write_bytes(b"no database" * 1000)
 
     with pytest.raises(StoreError, match="file is not a database"):
-        store.connect("tests")
+        store.connect(track_params("tests"))
 
 
 # Moving a repository
@@ -123,7 +126,7 @@ def test_file_that_is_no_database_is_a_store_error(workspace: Path) -> None:
 @pytest.fixture
 def original(workspace: Path, store_file: Path) -> Path:
     """A repository whose store has a run with an artifact, a logged model and a registered version."""
-    client, experiment = store.connect("moved")
+    client, experiment = store.connect(track_params("moved"))
     run = client.create_run(experiment, run_name="old")
     run_id = run.info.run_id
     client.log_text(run_id, "content", "report.txt")
@@ -164,7 +167,7 @@ def test_store_of_a_moved_repository_is_refused_and_left_as_it_is(
 
     for _ in range(2):
         with pytest.raises(StoreError) as raised:
-            store.connect("moved")
+            store.connect(track_params("moved"))
 
         assert str(raised.value) == (
             f"cannot read from MLflow (mlflow.db names artifacts under {original}); "
@@ -181,7 +184,7 @@ def test_relocated_store_names_the_artifacts_at_their_new_place(
     sqlite_store.relocate(Path("mlflow.db"))
 
     assert "artifact locations under" in capsys.readouterr().out
-    client, experiment = store.connect("moved")
+    client, experiment = store.connect(track_params("moved"))
     (run,) = client.search_runs([experiment])
     assert run.info.artifact_uri.startswith((moved / "mlartifacts").as_uri() + "/")
     assert Path(client.download_artifacts(run.info.run_id, "report.txt")).read_text() == "content"
@@ -263,17 +266,17 @@ def test_store_that_others_share_does_not_move_with_a_repository(
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
 
-    client, experiment = store.connect("moved")
+    client, experiment = store.connect(track_params("moved"))
 
     assert client.get_experiment(experiment).artifact_location == (original / "mlartifacts").as_uri()
 
 
 def test_experiment_of_others_with_another_location_is_left_where_it_is(original: Path, tmp_path: Path) -> None:
-    client, _ = store.connect("moved")
+    client, _ = store.connect(track_params("moved"))
     elsewhere = (tmp_path / "elsewhere").as_uri()
     theirs = client.create_experiment("theirs", elsewhere)
 
-    store.connect("moved")
+    store.connect(track_params("moved"))
 
     assert client.get_experiment(theirs).artifact_location == elsewhere
 

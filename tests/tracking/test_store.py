@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from pipeline.tracking import store
 from pipeline.tracking.errors import StoreError
 from pipeline.tracking.location import tracking_uri
+from tests.repository import track_params
 
 
 @pytest.mark.usefixtures("store_file")
@@ -22,7 +23,7 @@ def test_relative_store_is_in_the_repository_also_for_an_experiment_in_a_copy(
     (tmp_path / "copy").mkdir()
     monkeypatch.chdir(tmp_path / "copy")
 
-    client, experiment = store.connect("here")
+    client, experiment = store.connect(track_params("here"))
 
     here = MlflowClient(f"sqlite:///{workspace}/others.db").get_experiment_by_name("here")
     assert here
@@ -43,7 +44,7 @@ def test_view_shows_the_important_metrics_also_in_an_experiment_that_exists(
 ) -> None:
     client.create_experiment("old", (workspace / "mlartifacts").as_uri())
 
-    _, experiment = store.connect("old")
+    _, experiment = store.connect(track_params("old"))
 
     view = json.loads(client.get_experiment(experiment).tags["mlflow.sharedViewState.results"])
     columns = json.loads(view["state"])["selectedColumns"]
@@ -54,7 +55,7 @@ def test_deleted_experiment_is_a_one_line_error(client: MlflowClient) -> None:
     client.delete_experiment(client.create_experiment("gone"))
 
     with pytest.raises(StoreError, match="the experiment gone is deleted; restore it or name another one"):
-        store.connect("gone")
+        store.connect(track_params("gone"))
 
 
 def test_telemetry_of_mlflow_is_off_and_its_processes_inherit_that(run: Callable) -> None:

@@ -1,0 +1,54 @@
+"""Output files: each is written beside its place and moved there, so that it is whole, or not there.
+
+DVC may have put a link to its cache in the place of an output (`cache.type` symlink or hardlink). A file that is moved
+there replaces the link; one that is written there would overwrite the cache.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Yield a path in the folder of `path` to write to, and move that file to `path` if the block ends without error.
+
+    Makes the folder. After an error, `path` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".unfinished-{path.name}")  # the suffix stays: it may choose the format
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with written_beside(path) as beside:
+        beside.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write as UTF-8, with line endings as they are."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any, **options: Any) -> None:
+    """Write as JSON, indented by two unless `options` of `json.dumps` say otherwise, with a line ending."""
+    write_text(path, json.dumps(value, **{"indent": 2} | options) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows that all have the columns of the first one; there must be one."""
+    rows = iter(rows)
+    first = next(rows)
+    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, first)
+        writer.writeheader()
+        writer.writerow(first)
+        writer.writerows(rows)

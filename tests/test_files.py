@@ -1,0 +1,68 @@
+"""Output files: whole or not there, and never written through a link into DVC's cache."""
+
+import hashlib
+import os
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from pipeline import files
+from tests.repository import change_params, copy_repository, run
+
+STAGES = ("source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain", "plot")
+
+
+def test_failed_write_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "out/report.csv"
+    files.write_csv(path, [{"a": 1}])
+
+    def rows():
+        yield {"a": 2}
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        files.write_csv(path, rows())
+
+    assert path.read_text() == "a\n1\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_file_that_is_a_link_is_replaced(tmp_path: Path, link) -> None:
+    cached, path = tmp_path / "cached", tmp_path / "metrics.json"
+    cached.write_text("{}\n")
+    link(cached, path)
+
+    files.write_json(path, {"accuracy": 0.5})
+
+    assert path.read_text() == '{\n  "accuracy": 0.5\n}\n'
+    assert cached.read_text() == "{}\n"
+    assert not path.is_symlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache_type", ["symlink", "hardlink"])
+def test_stages_run_by_hand_leave_the_cache_of_dvc_as_it_is(
+    first_result: Path, tmp_path: Path, cache_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = copy_repository(first_result, tmp_path / "repository")
+    run(repository, "dvc", "config", "cache.type", cache_type)
+    run(repository, "dvc", "checkout", "--relink")
+    model = repository / "models/model.onnx"
+    assert model.is_symlink() if cache_type == "symlink" else model.stat().st_nlink > 1
+    change_params(repository, {"fetch": {"sample_size": 480}, "train": {"epochs": 1}})
+    monkeypatch.chdir(repository)
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+    for stage in STAGES:
+        import_module(f"pipeline.{stage}").main()
+
+    cached = [file for file in (repository / ".dvc/cache/files/md5").rglob("*") if file.is_file()]
+    assert len(cached) > 20
+    for file in cached:
+        assert hashlib.md5(file.read_bytes()).hexdigest() == (file.parent.name + file.name).removesuffix(".dir")
+    run(repository, "git", "checkout", "params.yaml")
+    run(repository, "dvc", "checkout", "--force")
+    assert "Running stage 'train'" not in run(repository, "dvc", "repro")
