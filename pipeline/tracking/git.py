@@ -22,6 +22,21 @@ def run_git(*arguments: str, folder: Path | None = None, **environment: str) -> 
     return process.stdout.rstrip("\n") if process.returncode == 0 else ""
 
 
+def refusal() -> str | None:
+    """Why git does not read this repository, with git's own remedy: it belongs to another user. None if git does."""
+    process = subprocess.run(
+        ["git", "rev-parse", "--git-dir"],
+        env=os.environ | {"LC_ALL": "C"},  # in English
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if "dubious ownership" not in process.stderr:
+        return None
+    remedy = next((line.strip() for line in process.stderr.splitlines() if "safe.directory" in line), "")
+    return f"git does not read this repository, which belongs to another user; `{remedy}` lets it"
+
+
 def environment_elsewhere(**changes: str) -> dict[str, str]:
     """The environment for a command that works on another repository than this one, with `changes`.
 

@@ -68,10 +68,18 @@ def describe_machine() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": processor_name(),
         "cores": os.cpu_count(),
+        "threads": n_threads(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "python": platform.python_version(),
         "libraries": dict(sorted({each.name.lower(): each.version for each in distributions()}.items())),
     }
+
+
+def n_threads() -> int:
+    """The threads that the numeric libraries compute with: OMP_NUM_THREADS, else the cores this process may use."""
+    if (number := os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]).isdecimal():
+        return int(number)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor_name() -> str:

@@ -23,7 +23,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Metric
 from mlflow.exceptions import MlflowException
 
 from pipeline.params import Params
-from pipeline.tracking import hashes, provenance, store
+from pipeline.tracking import git, hashes, provenance, store
 from pipeline.tracking.errors import StoreError, get_or_none, store_errors
 
 # Tags of a run.
@@ -212,6 +212,8 @@ def create_run(
         "mlflow.source.name": "dvc repro",
         **provenance.git_tags(),
     }
+    if provenance.COMMIT not in tags and (refusal := git.refusal()):
+        print(f"  warning: the run will name no commit: {refusal}")
     train = config.train
     name = f"{corpus['source']} {train.cell} {train.units} seed {train.seed} {tags[INPUTS_HASH][:6]}"
     if experiment_name := tags.get(provenance.EXPERIMENT):

@@ -52,10 +52,11 @@ def describe_provenance(client: MlflowClient, run: Run) -> list[tuple[str, str]]
     machine = read_json(client, run, f"{runs.PROVENANCE}/machine.json")
     if not machine:
         return [*lines, ("machine", "unknown: the model is from DVC's cache, or MLflow was unavailable")]
+    threads = f", {machine['threads']} threads" if machine.get("threads", machine["cores"]) != machine["cores"] else ""
     libraries = [f"{name} {machine['libraries'][name]}" for name in LIBRARIES if name in machine["libraries"]]
     return [
         *lines,
-        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
+        ("machine", f"{machine['processor']}, {machine['cores']} cores{threads}, {machine['system']}"),
         ("libraries", f"Python {machine['python']}, {', '.join(libraries)}"),
     ]
 

@@ -29,7 +29,10 @@ def end() -> Event:
 
 
 def be_silent(end: Event) -> Callable[[BaseHTTPRequestHandler], None]:
-    return lambda _: None if end.wait(600) else None
+    def answer(_: BaseHTTPRequestHandler) -> None:
+        end.wait(600)
+
+    return answer
 
 
 def drip(end: Event) -> Callable[[BaseHTTPRequestHandler], None]:
@@ -53,9 +56,9 @@ def test_call_ends_when_the_time_is_up_and_later_calls_at_once(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
     called = []
 
-    with pytest.raises(StoreError, match="did not answer within 0.5 s, which track.timeout sets"):
+    with pytest.raises(StoreError, match=r"did not answer within 0\.5 s, which track\.timeout sets"):
         store.connect(Track(experiment="tests", timeout=0.5))
-    with pytest.raises(StoreError, match="did not answer within 0.5 s"), store_errors():
+    with pytest.raises(StoreError, match=r"did not answer within 0\.5 s"), store_errors():
         called.append("again")
 
     assert not called

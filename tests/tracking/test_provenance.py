@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.tracking import git as git_module
 from pipeline.tracking import provenance
 
 
@@ -83,6 +84,27 @@ def test_machine_has_its_libraries() -> None:
     assert machine["cores"] >= 1
     assert machine["memory_gib"] > 0
     assert {"tensorflow", "numpy", "mlflow"} <= set(machine["libraries"])
+
+
+@pytest.mark.parametrize(("setting", "threads"), [("1", 1), ("3,2", 3)])
+def test_machine_has_the_number_of_threads_that_is_set(
+    setting: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+
+    assert provenance.describe_machine()["threads"] == threads
+
+
+def test_repository_of_another_user_is_told_with_gits_remedy(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert git_module.refusal() is None
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+
+    refusal = git_module.refusal()
+
+    assert refusal
+    assert f"`git config --global --add safe.directory {repository}` lets it" in refusal
+    assert provenance.COMMIT not in provenance.git_tags()
 
 
 def test_person_is_gits_user_or_else_the_login_name(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
