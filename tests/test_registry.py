@@ -418,6 +418,27 @@ def test_a_version_whose_files_are_gone_is_neither_promoted_nor_exported_nor_put
     shutil.move(away, model)
 
 
+@pytest.mark.parametrize(
+    "name", ["code/pipeline/__init__.py", "logged_model.py", "artifacts/models/model.onnx", "MLmodel", "code/new.py"]
+)
+def test_version_with_a_file_that_its_run_did_not_log_is_not_loaded(
+    repository: Path, tmp_path: Path, name: str
+) -> None:
+    model = Path(MlflowClient(store(repository)).get_model_version_download_uri(MODEL, "1").removeprefix("file://"))
+    file, ran = model / name, tmp_path / "ran"
+    kept = file.read_bytes() if file.exists() else None
+    file.write_bytes((kept or b"") + f"\nopen({str(ran)!r}, 'w')\n".encode())
+    for arguments in (["promote", "1", "--allow-sample"], ["export", "1", str(tmp_path / "there")], ["reproduce", "1"]):
+        output = registry(repository, *arguments, code=2)
+        assert f"version 1 is not loaded, because {name} is not as its run logged it" in output
+        assert output.count("\n") <= 3
+    assert not ran.exists()
+    assert champion(repository) == "3"
+    file.unlink()
+    if kept:
+        file.write_bytes(kept)
+
+
 def test_a_commit_that_is_gone_is_said_in_a_sentence(repository: Path, tmp_path: Path) -> None:
     """In a clone that is as new as the last commit, with the same store."""
     clone = tmp_path / "clone"

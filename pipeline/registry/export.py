@@ -36,7 +36,7 @@ def export_version(client: MlflowClient, version: ModelVersion, folder: Path) ->
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         complete = Path(temporary, "complete")
         (complete / "reports").mkdir(parents=True)
-        shutil.move(gate.download_model(version, Path(temporary, "model")), complete / "model")
+        shutil.move(gate.download_model(client, version, Path(temporary, "model")), complete / "model")
         with store_errors():
             for name in REPORTS:
                 client.download_artifacts(run.info.run_id, name, str(complete / "reports"))

@@ -3,7 +3,9 @@
 Champion and challenger predict the same test examples, each from its logged files and in a process of its own.
 """
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,13 +19,14 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 
 from pipeline.cli import UserError
 from pipeline.corpus import near_duplicates, tables
 from pipeline.metrics import classification, predictions, significance
 from pipeline.params.registry import Registry
 from pipeline.registry import versions
-from pipeline.tracking import artifacts, hashes, runs
+from pipeline.tracking import artifacts, hashes, model_logging, runs
 from pipeline.tracking.errors import StoreError, store_errors
 
 TEST = Path("data/split/test.parquet")
@@ -95,13 +98,13 @@ def load_test_set() -> TestSet:
     return TestSet(ids, labels, predictions.label_indices(names, labels), hashes.md5(TEST))
 
 
-def predict_test_set(version: ModelVersion, only_input_example: bool = False) -> Predictions:
+def predict_test_set(client: MlflowClient, version: ModelVersion, only_input_example: bool = False) -> Predictions:
     """The version's predictions for the test examples, or only for its input example.
 
-    Raises ModelLoadError, and UserError if its files are gone.
+    Raises ModelLoadError, and UserError if its files are gone or others than its run logged.
     """
     with tempfile.TemporaryDirectory(prefix="version-") as folder:
-        model = download_model(version, Path(folder))
+        model = download_model(client, version, Path(folder))
         size = sum(file.stat().st_size for file in model.rglob("*") if file.is_file()) / 1e6
         result = Path(folder, "result.npz")
         # Without this repository on the path: the model must bring the code that it needs. It may hold no pickle.
@@ -117,8 +120,11 @@ def predict_test_set(version: ModelVersion, only_input_example: bool = False) ->
             return Predictions(arrays["labels"].tolist(), arrays["probabilities"], load, latency, size)
 
 
-def download_model(version: ModelVersion, folder: Path) -> Path:
-    """Download the version's model into the folder. Raises UserError if its files are gone."""
+def download_model(client: MlflowClient, version: ModelVersion, folder: Path) -> Path:
+    """Download the version's model into the folder, and check it before anything of it is imported.
+
+    Raises UserError if its files are gone, or are not those that its run logged.
+    """
     uri = f"models:/{version.name}/{version.version}"
     try:
         with store_errors():
@@ -127,7 +133,24 @@ def download_model(version: ModelVersion, folder: Path) -> Path:
         raise UserError(f"the files of version {version.version} cannot be downloaded ({error.reason})") from None
     if not (model / "MLmodel").exists():
         raise UserError(f"the files of version {version.version} are gone; `list` shows the other versions")
+    require_logged_files(client, version, model)
     return model
+
+
+def require_logged_files(client: MlflowClient, version: ModelVersion, model: Path) -> None:
+    """Raises UserError if a file of the downloaded model differs from its digest, which MLflow's database has."""
+    logged_model = re.fullmatch(r"models:/(m-\w+)", version.source or "")
+    with store_errors():
+        tags = client.get_logged_model(logged_model[1]).tags if logged_model else {}
+    if model_logging.DIGESTS not in tags:
+        raise UserError(f"version {version.version} has no digests of its files; `register` a result of this pipeline")
+    logged, found = json.loads(tags[model_logging.DIGESTS]), hashes.file_digests(model)
+    found.pop(REGISTERED_MODEL_META_FILE_NAME, None)  # MLflow writes it with the download
+    if different := sorted(name for name in logged.keys() | found.keys() if logged.get(name) != found.get(name)):
+        raise UserError(
+            f"version {version.version} is not loaded, because {different[0]} is not as its run logged it; "
+            "restore that file, or delete the run, and `dvc repro` logs it again"
+        )
 
 
 def evaluate_gate(

@@ -31,7 +31,7 @@ def promote(
     model, number = params.model, str(version.version)
     if reason and len(reason) > MAX_REASON_LENGTH:
         raise UserError(f"the reason is longer than {MAX_REASON_LENGTH:,} characters; shorten it")
-    predict = cached_predictions()
+    predict = cached_predictions(client)
     while True:
         changes, current = history.alias_state(client, model, alias)
         if current == number:
@@ -68,14 +68,14 @@ def promoted_on(changes: list[AliasChange], version: str | None) -> str | None:
     return changes[-1].metrics["test_md5"] if changes else None
 
 
-def cached_predictions() -> gate.PredictTestSet:
+def cached_predictions(client: MlflowClient) -> gate.PredictTestSet:
     """`gate.predict_test_set`, which predicts once per version however often the gate is evaluated."""
     cache: dict[str, gate.Predictions] = {}
 
     def predict(version: ModelVersion) -> gate.Predictions:
         number = str(version.version)
         if number not in cache:
-            cache[number] = gate.predict_test_set(version)
+            cache[number] = gate.predict_test_set(client, version)
         return cache[number]
 
     return predict
@@ -100,7 +100,7 @@ def rollback(client: MlflowClient, params: Registry, alias: str, reason: str | N
     if not previous:
         raise UserError(f"no other version that still exists was the {alias}; there is nothing to roll back to")
     try:
-        gate.predict_test_set(existing[previous], only_input_example=True)
+        gate.predict_test_set(client, existing[previous], only_input_example=True)
     except gate.ModelLoadError as error:
         raise UserError(f"version {previous} was the {alias} before, but does not load ({error})") from None
     change = AliasChange(alias, len(changes) + 1, "rollback", current, previous, reason=reason)

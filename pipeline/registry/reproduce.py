@@ -41,7 +41,7 @@ def reproduce_version(client: MlflowClient, params: Registry, version: ModelVers
     commit = require_commit(version, run)
     if not (lock := artifacts.read_text(client, run, f"{runs.PROVENANCE}/{LOCK}")):
         raise UserError(f"the run of version {version.version} has no {LOCK}, which names the files of its result")
-    require_same_files(version, lock)
+    require_same_files(client, version, lock)
     with rebuild.temporary_checkout(commit) as folder:
         if not folder:
             raise UserError(f"git cannot check out the commit {commit[:10]} of version {version.version}")
@@ -82,11 +82,11 @@ def apply_patch(client: MlflowClient, run: Run, folder: Path) -> None:
         raise UserError(f"the run's patch does not apply to its commit: {reason}")
 
 
-def require_same_files(version: ModelVersion, lock: str) -> None:
+def require_same_files(client: MlflowClient, version: ModelVersion, lock: str) -> None:
     """Raises UserError if the version's model files are not those in its run's dvc.lock, or are gone; StoreError."""
     md5_of = outs(lock)
     with tempfile.TemporaryDirectory(prefix="version-") as folder:
-        files = list(gate.download_model(version, Path(folder)).glob("artifacts/models/*"))
+        files = list(gate.download_model(client, version, Path(folder)).glob("artifacts/models/*"))
         different = [file.name for file in files if md5_of.get(f"models/{file.name}") != hashes.md5(file)]
     if different or not files:
         raise UserError(

@@ -1,6 +1,7 @@
 """Log the model of a run: the ONNX file with its required files, served by the same code as `pipeline.predict`."""
 
 import importlib.metadata
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from pipeline.model.classifier import Classifier
-from pipeline.tracking import runs
+from pipeline.tracking import hashes, runs
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent
@@ -27,6 +28,7 @@ CODE = [
     *(f"model/{name}.py" for name in ("__init__", "classifier", "linear")),
 ]
 REQUIREMENTS = ["mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "safetensors", "scipy", "tokenizers"]
+DIGESTS = "file_digests"  # tag of a logged model: the sha256 of each of its files, as JSON
 INPUT_EXAMPLE = pd.DataFrame(
     {"text": ["how do i sort a dict by value", "undefined is not a function when i click the button"]}
 )
@@ -35,10 +37,11 @@ INPUT_EXAMPLE = pd.DataFrame(
 def log_model(client: MlflowClient, run_id: str, models: Path) -> None:
     """Log the folder `models` as the model `model` of the active run, unless the run has logged it already.
 
-    With a signature, an input example and pinned requirements. A model whose logging was interrupted is deleted.
+    With a signature, an input example and pinned requirements. A model whose logging was interrupted is deleted. The
+    digests of its files are a tag of the model: whoever loads it can check that they are still what was logged.
     """
     for model in runs.logged_models(client, client.get_run(run_id)):
-        if model.status == LoggedModelStatus.READY:
+        if model.status == LoggedModelStatus.READY and DIGESTS in model.tags:
             return
         client.delete_logged_model(model.model_id)
     classifier = Classifier(models)
@@ -48,7 +51,7 @@ def log_model(client: MlflowClient, run_id: str, models: Path) -> None:
         code, files = Path(temporary, PACKAGE.name), Path(temporary, "models")
         copy_files(PACKAGE, code, CODE)
         copy_files(models, files, classifier.files)
-        mlflow.pyfunc.log_model(
+        logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(HERE / "logged_model.py"),
             artifacts={"models": str(files)},
@@ -57,6 +60,9 @@ def log_model(client: MlflowClient, run_id: str, models: Path) -> None:
             input_example=INPUT_EXAMPLE,
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
         )
+        folder = mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=str(Path(temporary, "logged")))
+        digests = json.dumps(hashes.file_digests(Path(folder)))
+        client.set_logged_model_tags(str(logged.model_id), {DIGESTS: digests})
 
 
 def copy_files(source: Path, target: Path, names: list[str]) -> None:

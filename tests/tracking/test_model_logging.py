@@ -17,7 +17,7 @@ from mlflow.entities import LoggedModelStatus
 from pipeline import params
 from pipeline.model import linear
 from pipeline.model.classifier import Classifier
-from pipeline.tracking import model_logging, store
+from pipeline.tracking import hashes, model_logging, store
 from tests.repository import track_params
 
 TEXTS = ["a banana", "a dict", "", "cake"]
@@ -75,6 +75,17 @@ def test_logged_model_predicts_in_an_empty_folder_as_the_classifier_does(
     for folder in folders:
         code = folder / "code/pipeline"
         assert {path.relative_to(code).as_posix() for path in code.rglob("*.py")} == set(model_logging.CODE)
+
+
+def test_digests_of_all_files_are_in_the_database(log_model: Callable[[bool], str], client: MlflowClient) -> None:
+    run = client.get_run(log_model(False))
+    model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
+
+    digests = json.loads(model.tags[model_logging.DIGESTS])
+
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    assert {"MLmodel", "artifacts/models/model.onnx", "code/pipeline/cli.py"} <= digests.keys()
+    assert digests == hashes.file_digests(folder)
 
 
 def predict(models: list[Path], folder: Path) -> list[list]:
