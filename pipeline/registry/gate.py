@@ -19,7 +19,6 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 
 from pipeline.cli import UserError
 from pipeline.corpus import near_duplicates, tables
@@ -144,8 +143,7 @@ def require_logged_files(client: MlflowClient, version: ModelVersion, model: Pat
         tags = client.get_logged_model(logged_model[1]).tags if logged_model else {}
     if model_logging.DIGESTS not in tags:
         raise UserError(f"version {version.version} has no digests of its files; `register` a result of this pipeline")
-    logged, found = json.loads(tags[model_logging.DIGESTS]), hashes.file_digests(model)
-    found.pop(REGISTERED_MODEL_META_FILE_NAME, None)  # MLflow writes it with the download
+    logged, found = json.loads(tags[model_logging.DIGESTS]), model_logging.file_digests(model)
     if different := sorted(name for name in logged.keys() | found.keys() if logged.get(name) != found.get(name)):
         raise UserError(
             f"version {version.version} is not loaded, because {different[0]} is not as its run logged it; "

@@ -60,12 +60,6 @@ def result_hash(md5s: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{path} {md5s[path]}\n" for path in RESULT_FILES).encode()).hexdigest()
 
 
-def file_digests(folder: Path) -> dict[str, str]:
-    """sha256 of each file of a folder, by its path in the folder, without Python's caches."""
-    files = {file.relative_to(folder).as_posix(): file for file in sorted(files_of(folder))}
-    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
-
-
 def md5(path: Path) -> str:
     """The digest under which DVC keeps the file."""
     with path.open("rb") as file:

@@ -1,5 +1,6 @@
 """Log the model of a run: the ONNX file with its required files, served by the same code as `pipeline.predict`."""
 
+import hashlib
 import importlib.metadata
 import json
 import shutil
@@ -11,6 +12,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 from mlflow.models import ModelSignature
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from pipeline.model.classifier import Classifier
@@ -61,8 +63,15 @@ def log_model(client: MlflowClient, run_id: str, models: Path) -> None:
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
         )
         folder = mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=str(Path(temporary, "logged")))
-        digests = json.dumps(hashes.file_digests(Path(folder)))
+        digests = json.dumps(file_digests(Path(folder)))
         client.set_logged_model_tags(str(logged.model_id), {DIGESTS: digests})
+
+
+def file_digests(model: Path) -> dict[str, str]:
+    """sha256 of each file of a downloaded model, by its path, without what MLflow adds to each download."""
+    files = {file.relative_to(model).as_posix(): file for file in sorted(hashes.files_of(model))}
+    files.pop(REGISTERED_MODEL_META_FILE_NAME, None)
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
 
 def copy_files(source: Path, target: Path, names: list[str]) -> None:

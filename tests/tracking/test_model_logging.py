@@ -17,7 +17,7 @@ from mlflow.entities import LoggedModelStatus
 from pipeline import params
 from pipeline.model import linear
 from pipeline.model.classifier import Classifier
-from pipeline.tracking import hashes, model_logging, store
+from pipeline.tracking import model_logging, store
 from tests.repository import track_params
 
 TEXTS = ["a banana", "a dict", "", "cake"]
@@ -85,7 +85,7 @@ def test_digests_of_all_files_are_in_the_database(log_model: Callable[[bool], st
 
     folder = Path(model.artifact_location.removeprefix("file://"))
     assert {"MLmodel", "artifacts/models/model.onnx", "code/pipeline/cli.py"} <= digests.keys()
-    assert digests == hashes.file_digests(folder)
+    assert digests == model_logging.file_digests(folder)
 
 
 def predict(models: list[Path], folder: Path) -> list[list]:
