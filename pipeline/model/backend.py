@@ -11,9 +11,14 @@ Settings of the shell (KERAS_BACKEND) and of the home folder (keras.json) that w
 import os
 import sys
 
+# Keras imports these, if it can, for layers and plots that are not used here, which takes a third of its whole start.
+UNUSED_BY_KERAS = ("matplotlib", "sklearn")
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
+hidden = [name for name in UNUSED_BY_KERAS if name not in sys.modules]
+sys.modules.update(dict.fromkeys(hidden))  # None: an import of it fails
 sys.stderr.flush()
 stderr = os.dup(2)
 try:
@@ -24,6 +29,8 @@ try:
 finally:
     os.dup2(stderr, 2)
     os.close(stderr)
+    for name in hidden:
+        del sys.modules[name]
 
 keras.config.set_floatx("float32")
 keras.config.set_dtype_policy("float32")
