@@ -27,11 +27,11 @@ train() {
   grep -E '^(split|train|evaluate|track): ' log.txt
 }
 
-small=(-S fetch.sample_size=960 -S train.ensemble_with_baseline=false -S train.units=16 -S train.learning_rate=0.005)
-weak=(-S baseline.max_ngram=1 -S baseline.min_df=500 -S baseline.char_min_df=600 -S train.max_ngram=1 -S train.char_ngrams=false)
+small=(-S fetch.sample_size=480 -S train.ensemble_with_baseline=false -S train.units=8 -S train.num_layers=1 -S train.learning_rate=0.01)
+weak=(-S baseline.max_ngram=1 -S baseline.min_df=250 -S baseline.char_min_df=300 -S train.max_ngram=1 -S train.char_ngrams=false)
 registry=(python -m pipeline.registry)
 
-train weak "${small[@]}" "${weak[@]}" -S train.epochs=4
+train weak "${small[@]}" "${weak[@]}" -S train.epochs=2
 run "${registry[@]}" register weak
 run "${registry[@]}" promote 1 --allow-sample
 
@@ -39,7 +39,7 @@ train other-seed -S train.seed=2
 run "${registry[@]}" register other-seed
 run "${registry[@]}" promote 2 --allow-sample && { echo "expected a refusal"; exit 1; }
 
-train better -S train.max_ngram=3 -S train.char_ngrams=true -S train.epochs=8
+train better -S train.max_ngram=3 -S train.char_ngrams=true -S train.epochs=6
 run "${registry[@]}" register better
 run "${registry[@]}" promote 3 --allow-sample
 
