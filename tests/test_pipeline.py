@@ -166,17 +166,6 @@ def test_second_repro_runs_no_stage_again_and_logs_no_second_run(repository: Pat
     assert len(runs(repository)) == 1
 
 
-def test_clone_produces_the_same_bytes(repository: Path, tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    run(tmp_path, "git", "clone", "--quiet", str(repository), str(clone))
-    (clone / "dvc.lock").unlink()
-
-    run(clone, "dvc", "repro")
-
-    assert (clone / "dvc.lock").read_bytes() == (repository / "dvc.lock").read_bytes()
-    assert run(clone, "git", "status", "--porcelain") == ""
-
-
 def test_lost_mlflow_store_is_rebuilt_by_one_command(repository: Path) -> None:
     (old,) = runs(repository)
     (repository / "mlflow.db").unlink()
@@ -260,33 +249,6 @@ def test_unknown_experiment_is_a_one_line_error(repository: Path, module: str) -
     output = run(repository, "python", "-m", f"pipeline.{module}", "nobody", code=1)
 
     assert re.fullmatch(r"error: [^\n]*nobody[^\n]*dvc exp list[^\n]*\n", output), output
-
-
-def test_unreachable_server_costs_no_result_and_the_next_repro_completes_the_run(repository: Path) -> None:
-    before = len(runs(repository))
-    change_params(repository, {"train": {"seed": 3}})
-    nobody = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-
-    output = run(repository, "dvc", "repro", code=0, **nobody)
-    page = (repository / "reports/report.html").read_text(encoding="utf-8")
-    (repository / "reports/report.html").unlink()
-    by_hand = run(repository, "python", "-m", "pipeline.track", code=1, **nobody)
-    by_hand_page = (repository / "reports/report.html").read_text(encoding="utf-8")
-
-    assert "warning: cannot write to MLflow" in output
-    assert "MLFLOW_TRACKING_URI" in output
-    assert by_hand_page == page
-    assert re.fullmatch("error: cannot write to MLflow .*\n", by_hand), by_hand
-    assert "Traceback" not in output
-    assert "Running stage 'train'" not in run(repository, "dvc", "repro")
-    new = runs(repository)[0]
-    assert len(runs(repository)) == before + 1
-    assert new.info.status == "FINISHED"
-    history = list(csv.DictReader((repository / "reports/history.csv").open()))
-    logged = MlflowClient(store(repository)).get_metric_history(new.info.run_id, "val/log_loss")
-    assert [point.step for point in logged] == [int(row["epoch"]) for row in history]
-    run(repository, "git", "checkout", "params.yaml", "dvc.lock", "reports")
-    run(repository, "dvc", "checkout")
 
 
 def test_interrupted_training_is_killed_in_mlflow_and_the_next_repro_finishes_one_run(repository: Path) -> None:

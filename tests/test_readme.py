@@ -87,6 +87,14 @@ def test_block_of_the_readme_runs(clone: Path, block: Block) -> None:
         assert "Traceback" not in log.read_text()
 
 
+def test_clone_has_the_bytes_of_another_run_of_the_same_parameters(clone: Path, first_result: Path) -> None:
+    first = subprocess.check_output(["git", "log", "--format=%H", "--reverse", "--", "dvc.lock"], cwd=clone, text=True)
+
+    lock = subprocess.check_output(["git", "show", f"{first.split()[0]}:dvc.lock"], cwd=clone)
+
+    assert lock == (first_result / "dvc.lock").read_bytes()
+
+
 def test_the_readme_has_commands_to_run_and_is_a_front_door() -> None:
     text = (ROOT / "README.md").read_text()
 

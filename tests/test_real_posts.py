@@ -1,4 +1,4 @@
-"""Stack Overflow 16k: the repository's own parameters, trained once for one epoch on the real posts."""
+"""Stack Overflow 16k: the repository's own parameters, trained once for one epoch on a part of the real posts."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +29,18 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after all stages except `track`."""
-    folder = tmp_path_factory.mktemp("real")
+    """A folder after all stages except `track`, on every second training post and every fourth test post of the archive."""
+    folder, posts = tmp_path_factory.mktemp("real"), tmp_path_factory.mktemp("posts")
+    with tarfile.open(archive) as tar:
+        members = sorted((member for member in tar if "/" in member.name), key=lambda member: member.name)
+        for split, step in {"train": 2, "test": 4}.items():
+            files = [member for member in members if member.name.startswith(f"{split}/") and member.isfile()]
+            tar.extractall(posts, files[::step], filter="data")
     for name in ("dvc.yaml", "pipeline"):  # what the run's inputs_hash is made of
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
     yaml = YAML()
     values = yaml.load(ROOT / "params.yaml")
-    values["fetch"].update(source=str(archive.resolve()), digest=None)
+    values["fetch"].update(source=str(posts), digest=None)
     values["train"].update(epochs=1)
     yaml.dump(values, folder / "params.yaml")
     env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
@@ -54,14 +60,14 @@ def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_accuracy_after_one_epoch(result: Path) -> None:
     metrics = json.loads((result / "reports/metrics.json").read_text())
 
-    assert metrics["examples"] == 8_000
-    assert metrics["classifier"]["accuracy"] >= 0.912  # 0.928 when this was written
-    assert metrics["network"]["accuracy"] >= 0.9
+    assert metrics["examples"] == 2_000
+    assert metrics["classifier"]["accuracy"] >= 0.9  # 0.9145 when this was written
+    assert metrics["network"]["accuracy"] >= 0.86  # 0.887
 
 
-def test_onnx_and_keras_agree_on_every_fourth_test_post(result: Path) -> None:
+def test_onnx_and_keras_agree_on_test_posts(result: Path) -> None:
     classifier = Classifier(result / "models")
-    texts = tables.read_column(result / "data/split/test.parquet", "text")[::4]
+    texts = tables.read_column(result / "data/split/test.parquet", "text")
     network = attribution.load_network(result / "models")
     examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), np.arange(len(texts)))
     features = ngram_features.transform(classifier.ngram_features, examples)

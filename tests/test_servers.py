@@ -4,6 +4,7 @@ import csv
 import multiprocessing
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from pipeline.registry import __main__ as registry
 from pipeline.registry import history, versions
 from pipeline.registry.history import AliasChange
 from pipeline.tracking import model_logging
+from pipeline.tracking import runs as tracking_runs
 from pipeline.tracking.artifacts import logged_datasets
 from pipeline.tracking.results import TRAINING_REPORTS
 from pipeline.tracking.runs import log_datasets
@@ -121,6 +123,13 @@ def runs(server: Server, experiment: str) -> list[Run]:
     client = MlflowClient(server.uri)
     found = client.get_experiment_by_name(experiment)
     return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def process_that_ended() -> str:
+    """What a run says of the process that wrote it, if that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return f"{socket.gethostname()}:{ended.pid}:1"
 
 
 def models_by_run(server: Server, runs: list[Run]) -> dict[str | None, str]:
@@ -264,6 +273,7 @@ def test_server_that_dies_while_a_result_is_logged_has_one_run_after_the_next_tr
 
     with monkeypatch.context() as patch:
         patch.setattr(model_logging, "log_model", kill_and_log)
+        patch.setattr(tracking_runs, "this_process", process_that_ended)
         track.main()
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("warning: cannot write to MLflow (")

@@ -3,6 +3,7 @@
 With the toy pipeline, whose stages take a moment; `test_pipeline.py` has the real one.
 """
 
+import csv
 import json
 import re
 import shutil
@@ -81,6 +82,34 @@ def commit_of(repository: Path, experiment: str) -> str:
     return found
 
 
+def test_unreachable_server_costs_no_result_and_the_next_repro_completes_the_run(
+    first_toy_result: Path, tmp_path: Path
+) -> None:
+    repository = copy_repository(first_toy_result, tmp_path / "repository")
+    before = len(runs(repository))
+    change_params(repository, {"train": {"seed": 3}})
+    nobody = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+
+    output = run(repository, "dvc", "repro", code=0, **nobody)
+    page = (repository / "reports/report.html").read_text(encoding="utf-8")
+    (repository / "reports/report.html").unlink()
+    by_hand = run(repository, "python", "-m", "pipeline.track", code=1, **nobody)
+    by_hand_page = (repository / "reports/report.html").read_text(encoding="utf-8")
+
+    assert "warning: cannot write to MLflow" in output
+    assert "MLFLOW_TRACKING_URI" in output
+    assert by_hand_page == page
+    assert re.fullmatch("error: cannot write to MLflow .*\n", by_hand), by_hand
+    assert "Traceback" not in output
+    assert "Running stage 'train'" not in run(repository, "dvc", "repro")
+    new = runs(repository)[0]
+    assert len(runs(repository)) == before + 1
+    assert new.info.status == "FINISHED"
+    history = list(csv.DictReader((repository / "reports/history.csv").open()))
+    logged = MlflowClient(store(repository)).get_metric_history(new.info.run_id, "val/log_loss")
+    assert [point.step for point in logged] == [int(row["epoch"]) for row in history]
+
+
 def test_queue_with_two_workers_leaves_one_run_for_each_result(repository: Path) -> None:
     for name, seed in (("seven", 7), ("seven-again", 7), ("eight", 8)):
         run(repository, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train.seed={seed}")
@@ -91,6 +120,8 @@ def test_queue_with_two_workers_leaves_one_run_for_each_result(repository: Path)
         assert time.monotonic() < deadline, output
         time.sleep(2)
 
+    failed = re.findall(r"(\S+) .*Failed", output)
+    assert not failed, "\n".join(run(repository, "dvc", "queue", "logs", task) for task in failed)
     assert output.count("Success") == 3
     assert states(repository) == {"FINISHED": 3}
     assert sorted(each.data.params["train.seed"] for each in runs(repository)) == ["1", "7", "8"]
