@@ -92,9 +92,9 @@ def fresh_copy(folder: Path, cache_of: Path | None = None, with_store: bool = Tr
     return folder
 
 
-def toy_copy(folder: Path, with_store: bool = True) -> Path:
+def toy_copy(folder: Path, cache_of: Path | None = None, with_store: bool = True) -> Path:
     """As `fresh_copy`, with the stages of `tests/toy_pipeline.py` in place of those that take long."""
-    fresh_copy(folder, with_store=with_store)
+    fresh_copy(folder, cache_of, with_store)
     toy_pipeline.install(folder)
     commit(folder, "toy pipeline")
     return folder

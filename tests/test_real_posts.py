@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after all stages except `track`, on every second training post and every fourth test post of the archive."""
+    """A folder after all stages except `track`, on every second training and every fourth test post."""
     folder, posts = tmp_path_factory.mktemp("real"), tmp_path_factory.mktemp("posts")
     with tarfile.open(archive) as tar:
         members = sorted((member for member in tar if "/" in member.name), key=lambda member: member.name)

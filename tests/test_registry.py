@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from pipeline import cli
 from pipeline.corpus import tables
 from pipeline.registry import __main__ as commands
+from tests import toy_pipeline
 from tests.repository import change_params, commit, environment, fresh_copy, run, store
 from tests.servers import free_port, wait_until
 
@@ -88,6 +89,7 @@ def train(repository: Path, name: str, changes: dict[str, dict]) -> None:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with three results, each a commit: A, B and C."""
     folder = fresh_copy(tmp_path_factory.mktemp("registry"))
+    toy_pipeline.install(folder, ["explain", "plot"])  # the registry does not look at what they make
     train(folder, "A", WEAK)
     train(folder, "B", SLIGHTLY_DIFFERENT)
     train(folder, "C", BETTER)

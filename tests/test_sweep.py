@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from pipeline import params, sweep
 from pipeline.cli import UserError
 from pipeline.params.space import Space, flatten, parse_space, split_arguments
-from tests.repository import environment, fresh_copy, run, runs
+from tests.repository import environment, run, runs, toy_copy
 
 ROOT = Path(__file__).parent.parent
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -236,8 +236,8 @@ def test_damaged_database_is_a_one_line_error(workspace: Path, run) -> None:
 
 
 @pytest.fixture(scope="module")
-def repository(first_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fresh_copy(tmp_path_factory.mktemp("sweep"), cache_of=first_result)
+def repository(first_toy_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_copy(tmp_path_factory.mktemp("sweep"), cache_of=first_toy_result)
 
 
 def sweep_command(repository: Path, *arguments: str, code: int = 0, store: str = "") -> str:
@@ -282,7 +282,7 @@ def trials(repository: Path, name: str) -> list[optuna.trial.FrozenTrial]:
 
 
 def test_sweep_continues_after_ctrl_c_and_kills_until_each_trial_has_its_result(repository: Path) -> None:
-    process = until_it_trains(repository, "tiny-0", "tiny", "--trials", "2", "train.units=4..32", "train.epochs=1")
+    process = until_it_trains(repository, "tiny-0", "tiny", "--trials", "2", "train.units=4..32", "train.epochs=80")
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=120)[0]
 
@@ -338,7 +338,7 @@ def test_trials_are_children_of_the_sweep_in_mlflow_and_have_no_test_metric(repo
         assert child.data.params["train.units"] == str(trial.params["train.units"])
     best = max(done, key=lambda trial: trial.values[0])
     assert parent.info.status == "FINISHED"
-    assert parent.data.params == {"train.units": "4..32", "train.epochs": "1"}
+    assert parent.data.params == {"train.units": "4..32", "train.epochs": "80"}
     assert parent.data.metrics == {"sweep/trials": 2, "sweep/best_val_macro_f1": best.value}
     assert parent.data.tags["best.trial"] == str(best.number)
     assert parent.data.tags["best.train.units"] == str(best.params["train.units"])
@@ -354,7 +354,7 @@ def test_a_sweep_that_has_its_trials_trains_nothing_and_a_store_that_is_away_cos
     output_offline = sweep_command(repository, "tiny", store="http://127.0.0.1:9")
 
     (best, hint) = output.strip().splitlines()
-    assert re.fullmatch(r"best: trial \d, validation macro F1 0\.\d{4}: train.units=\d+ train.epochs=1", best)
+    assert re.fullmatch(r"best: trial \d, validation macro F1 0\.\d{4}: train.units=\d+ train.epochs=80", best)
     assert "--best` writes it into params.yaml; `make ui` shows the runs of tiny" in hint
     assert re.match(
         r"  warning: cannot .* MLflow \(.+\); check MLFLOW_TRACKING_URI; "
@@ -368,7 +368,7 @@ def test_a_sweep_that_has_its_trials_trains_nothing_and_a_store_that_is_away_cos
 def test_a_result_that_has_its_run_elsewhere_keeps_it_and_a_run_stands_for_it(repository: Path) -> None:
     units = trials(repository, "tiny")[0].params["train.units"]
 
-    sweep_command(repository, "same", "--trials", "1", "train.epochs=1", f"train.units={units}")
+    sweep_command(repository, "same", "--trials", "1", "train.epochs=80", f"train.units={units}")
 
     (trial,), (original,) = (
         trials(repository, "same"),

@@ -6,9 +6,11 @@ a handful of examples, without TensorFlow and scikit-learn. What comes out depen
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import params
+from pipeline.corpus import sources
 
 STAGES = ("source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain", "plot")
 STAGE = '''"""Stage {name} of the toy pipeline."""
@@ -22,9 +24,9 @@ if __name__ == "__main__":
 SIZES = {"train": 20, "validation": 8, "test": 24}
 
 
-def install(repository: Path) -> None:
-    """Replace the stages of a repository by those of this module."""
-    for name in STAGES:
+def install(repository: Path, stages: Sequence[str] = STAGES) -> None:
+    """Replace stages of a repository by those of this module."""
+    for name in stages:
         (repository / f"pipeline/{name}.py").write_text(STAGE.format(name=name))
 
 
@@ -44,7 +46,7 @@ def examples(split: str) -> list[dict]:
 
 
 def source() -> None:
-    params.load()
+    sources.resolve_source(params.load().fetch, Path())
     write_json("data/source.json", {"source": "toy"})
 
 
