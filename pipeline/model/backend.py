@@ -18,7 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 hidden = [name for name in UNUSED_BY_KERAS if name not in sys.modules]
-sys.modules.update(dict.fromkeys(hidden))  # None: an import of it fails
+for name in hidden:
+    sys.modules[name] = None  # type: ignore[assignment]  # so that an import of it fails
 sys.stderr.flush()
 stderr = os.dup(2)
 try:

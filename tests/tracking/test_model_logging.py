@@ -79,7 +79,7 @@ def test_logged_model_predicts_in_an_empty_folder_as_the_classifier_does(
 
 def test_digests_of_all_files_are_in_the_database(log_model: Callable[[bool], str], client: MlflowClient) -> None:
     run = client.get_run(log_model(False))
-    model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    (model,) = client.search_logged_models([run.info.experiment_id])
 
     digests = json.loads(model.tags[model_logging.DIGESTS])
 
