@@ -28,8 +28,9 @@ from pipeline.features.tokenizer import encode_texts, token_spans
 from pipeline.files import write_json
 from pipeline.metrics import predictions
 from pipeline.metrics.predictions import Predictions
-from pipeline.model import linear
+from pipeline.model import attribution, linear
 from pipeline.model.classifier import Classifier
+from pipeline.model.onnx_gradients import OnnxNetwork
 
 TEST = Path("data/split/test.parquet")
 MODELS = Path("models")
@@ -159,14 +160,9 @@ def word_attributions(
     `target` and `reference` are class indices `[texts]`; an attribution is in log-odds (nats) of the target against the
     reference.
     """
-    from pipeline.model import attribution  # only now, as importing TensorFlow takes seconds
-    from pipeline.model.backend import tf
-
     examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
     features = ngram_features.transform(classifier.ngram_features, examples)
-    # Otherwise sums are made in the order of the threads.
-    tf.config.experimental.enable_op_determinism()
-    network = attribution.load_network(MODELS)
+    network = OnnxNetwork(MODELS / "model.onnx")
     with cli.progress_bar("attributions", texts, "examples") as bar:
         by_token = attribution.token_attributions(
             network, replace(examples, ngram_features=features), target, reference, classifier.sequence_length,

@@ -18,6 +18,7 @@ from pipeline.features.tokenizer import encode_texts, fit_tokenizer
 from pipeline.metrics.predictions import Predictions
 from pipeline.model import attribution, export, linear
 from pipeline.model.classifier import Classifier
+from tests.keras_network import load_network
 
 ROOT = Path(__file__).parent.parent
 LABELS = ["java", "python", "ruby"]
@@ -231,7 +232,7 @@ def test_attribution_of_a_single_word_is_its_whole_effect_on_the_log_odds(
 
     (of_text,) = explain.word_attributions(classifier, ["dict"], np.array([1]), np.array([2]))
 
-    network = attribution.load_network(Path("models"))
+    network = load_network(Path("models"))
     examples = batches.from_encoded(encode_texts(classifier.tokenizer, ["dict"]), [0])
     features = ngram_features.transform(classifier.ngram_features, examples)
     inputs, _ = batches.pad_batch(replace(examples, ngram_features=features), np.array([0]))

@@ -17,9 +17,9 @@ from ruamel.yaml import YAML
 from pipeline.corpus import tables
 from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts
-from pipeline.model import attribution
 from pipeline.model.classifier import Classifier
 from pipeline.report import page
+from tests.keras_network import load_network
 
 ROOT = Path(__file__).parent.parent
 STAGES = ["source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain", "plot"]
@@ -68,7 +68,7 @@ def test_accuracy_after_one_epoch(result: Path) -> None:
 def test_onnx_and_keras_agree_on_test_posts(result: Path) -> None:
     classifier = Classifier(result / "models")
     texts = tables.read_column(result / "data/split/test.parquet", "text")
-    network = attribution.load_network(result / "models")
+    network = load_network(result / "models")
     examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), np.arange(len(texts)))
     features = ngram_features.transform(classifier.ngram_features, examples)
     examples = replace(examples, ngram_features=features)

@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 
 from pipeline.features import batches
 from pipeline.features.batches import EncodedExamples, pad_batch
 from pipeline.features.tokenizer import EncodedText
 from pipeline.model import attribution, export
-from pipeline.model.backend import keras
-from pipeline.model.classifier import required_files
+from pipeline.model.backend import keras, tf
+from pipeline.model.onnx_gradients import OnnxNetwork
+from pipeline.params.train import Train
 
-LABELS = ["a", "b", "ü"]
 IDS = [[3, 4, 5, 6, 3, 3], [7], [9, 10, 11, 2], [8, 4]]
 TARGET, REFERENCE = np.array([0, 1, 2, 2]), np.array([1, 2, 0, 1])
 LENGTH = 6  # of the longest example
@@ -22,10 +24,16 @@ NETWORKS: dict[str, dict] = {
     "gru": {"cell": "gru", "pooling": "max_mean", "feature_dim": 4},
     "gru of Cho et al., last": {"cell": "gru", "reset_after": False, "pooling": "last", "bidirectional": False},
     "lstm of two layers, attention": {"cell": "lstm", "num_layers": 2, "pooling": "attention", "feature_dim": 4},
+    "gru without a mask, attention": {"cell": "gru", "pooling": "attention", "mask": False},
     "rnn without a mask": {"cell": "rnn", "pooling": "mean", "mask": False},
 }
-# A network, examples for it, and its number of time steps if it reads padding.
-Explained = tuple[keras.Model, EncodedExamples, int | None]
+
+
+class Explained(NamedTuple):
+    keras: Any  # the network in Keras
+    onnx: OnnxNetwork  # the same one
+    examples: EncodedExamples
+    length: int | None  # the number of time steps, if the network reads padding
 
 
 def examples_of(ids: list[list[int]], feature_dim: int = 0) -> EncodedExamples:
@@ -44,32 +52,56 @@ def log_odds(model: keras.Model, examples: EncodedExamples, length: int | None) 
     return log_probabilities[rows, TARGET] - log_probabilities[rows, REFERENCE]
 
 
-def make_network(name: str, random_network: Callable, small: Callable) -> tuple[keras.Model, dict, int | None, int]:
-    """The network of that name with its parameters, its number of time steps, and its number of features."""
-    values = dict(NETWORKS[name])
-    feature_dim = values.pop("feature_dim", 0)
-    length = LENGTH if values.get("mask") is False else None
-    model = random_network(small(**values), vocab_size=12, feature_dim=feature_dim, length=length)
-    return model, values, length, feature_dim
+def explain(model: Any, values: Train, length: int | None, folder: Path) -> Explained:
+    """A network with these parameters, exported, with examples that have as many features as it reads."""
+    feature_dim = sum(features.shape[-1] for features in model.inputs[1:])
+    onnx.save(export.to_onnx(export.named_weights(model), feature_dim, length, {}, values), folder / "model.onnx")
+    return Explained(model, OnnxNetwork(folder / "model.onnx"), examples_of(IDS, feature_dim), length)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def explained(request: pytest.FixtureRequest, random_network: Callable, small: Callable) -> Explained:
-    model, _, length, feature_dim = make_network(request.param, random_network, small)
+def explained(
+    request: pytest.FixtureRequest, random_network: Callable, small: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> Explained:
+    values = dict(NETWORKS[request.param])
+    feature_dim = values.pop("feature_dim", 0)
+    length = LENGTH if values.get("mask") is False else None
+    model = random_network(small(**values), vocab_size=12, feature_dim=feature_dim, length=length)
     # Where padding is read, its vector is 0; otherwise it would have an attribution that belongs to no token.
     vectors = model.get_layer("embedding").get_weights()[0]
     vectors[0] = 0
     model.get_layer("embedding").set_weights([vectors])
-    return model, examples_of(IDS, feature_dim), length
+    return explain(model, small(**values), length, tmp_path_factory.mktemp("network"))
+
+
+def test_gradient_is_that_of_tensorflow(explained: Explained) -> None:
+    model = explained.keras
+    names = [layer.name for layer in model.layers]
+    token = model.get_layer("token" if "token" in names else "embedding_dropout").output
+    labels = model.get_layer("labels")
+    pooled = keras.Model([model.inputs[0], token], labels.input)
+    inputs, _ = pad_batch(explained.examples, np.arange(len(IDS)), explained.length)
+    x = tf.constant(0.3 * keras.Model(model.inputs, token)(inputs, training=False))
+    d_logits = np.eye(3, dtype=np.float32)[TARGET] - np.eye(3, dtype=np.float32)[REFERENCE]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        logits = tf.linalg.matmul(pooled([tf.constant(inputs["ids"]), x], training=False), labels.kernel) + labels.bias
+        log_odds = tf.reduce_sum(logits * d_logits)
+
+    expected = tape.gradient(log_odds, x).numpy()
+
+    np.testing.assert_allclose(explained.onnx.recurrent_input(inputs) * np.float32(0.3), x, atol=1e-6)
+    np.testing.assert_allclose(explained.onnx.gradient(inputs["ids"], x.numpy(), d_logits), expected, atol=2e-5)
+    assert np.abs(expected).max() > 0.1
 
 
 def test_attributions_of_all_tokens_add_up_to_the_difference_of_the_log_odds(
     explained: Explained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, examples, length = explained
+    model, network, examples, length = explained
     monkeypatch.setattr(attribution, "STEPS", 300)  # max pooling is not smooth
 
-    attributions = attribution.token_attributions(model, examples, TARGET, REFERENCE, length)
+    attributions = attribution.token_attributions(network, examples, TARGET, REFERENCE, length)
 
     actual = log_odds(model, examples, length)
     embedding = model.get_layer("embedding")
@@ -87,14 +119,14 @@ def test_attributions_do_not_depend_on_the_batch_and_the_order(
     explained: Explained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An example alone is not padded; among others it is."""
-    model, examples, length = explained
-    together = attribution.token_attributions(model, examples, TARGET, REFERENCE, length)
+    _, network, examples, length = explained
+    together = attribution.token_attributions(network, examples, TARGET, REFERENCE, length)
     batch_sizes: list[int] = []
     monkeypatch.setattr(attribution, "BATCH_SIZE", 1)
 
     reversed_examples = examples_of(IDS[::-1], examples.ngram_features.shape[1])
     alone = attribution.token_attributions(
-        model, reversed_examples, TARGET[::-1], REFERENCE[::-1], length, batch_sizes.append
+        network, reversed_examples, TARGET[::-1], REFERENCE[::-1], length, batch_sizes.append
     )
 
     for values, expected in zip(alone[::-1], together, strict=True):
@@ -103,35 +135,18 @@ def test_attributions_do_not_depend_on_the_batch_and_the_order(
 
 
 def test_a_network_that_sees_the_last_token_alone_attributes_nothing_to_the_others(
-    random_network: Callable, small: Callable
+    random_network: Callable, small: Callable, tmp_path: Path
 ) -> None:
     """A simple RNN without recurrent weights: its last state depends on the last token alone."""
-    model = random_network(small(cell="rnn", pooling="last", bidirectional=False), vocab_size=12)
+    values = small(cell="rnn", pooling="last", bidirectional=False)
+    model = random_network(values, vocab_size=12)
     (layer,) = [layer for layer in model.layers if layer.name.startswith("recurrent")]
     kernel, recurrent_kernel, bias = layer.get_weights()
     layer.set_weights([kernel, np.zeros_like(recurrent_kernel), bias])
+    network = explain(model, values, None, tmp_path).onnx
 
-    attributions = attribution.token_attributions(model, examples_of(IDS), TARGET, REFERENCE)
+    attributions = attribution.token_attributions(network, examples_of(IDS), TARGET, REFERENCE)
 
-    for values in attributions:
-        np.testing.assert_allclose(values[:-1], 0, atol=1e-7)
-        assert abs(values[-1]) > 1e-3
-
-
-@pytest.mark.parametrize("name", ["gru", "lstm of two layers, attention", "rnn without a mask"])
-def test_the_loaded_network_equals_the_exported_one(
-    random_network: Callable, small: Callable, tmp_path: Path, name: str
-) -> None:
-    model, values, length, feature_dim = make_network(name, random_network, small)
-    for file in required_files(ensemble_with_baseline=True):
-        (tmp_path / file).write_text(file)
-    export.export_model(model, LABELS, small(**values), tmp_path)
-
-    loaded = attribution.load_network(tmp_path)
-
-    inputs, _ = pad_batch(examples_of(IDS, feature_dim), np.arange(len(IDS)), length)
-    np.testing.assert_allclose(loaded.predict_on_batch(inputs), model.predict_on_batch(inputs), atol=1e-6)
-    weights, expected = export.named_weights(loaded), export.named_weights(model)
-    assert list(weights) == list(expected)
-    for name, value in weights.items():
-        np.testing.assert_array_equal(value, expected[name])
+    for each in attributions:
+        np.testing.assert_allclose(each[:-1], 0, atol=1e-7)
+        assert abs(each[-1]) > 1e-3

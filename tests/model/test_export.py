@@ -18,6 +18,7 @@ from pipeline.model import export
 from pipeline.model.backend import keras
 from pipeline.model.classifier import required_files
 from pipeline.params.train import Train
+from tests.keras_network import load_network
 
 LABELS = ["a", "b", "ü"]
 FILES = ("weights.safetensors", "network.json", "model.onnx")
@@ -347,3 +348,23 @@ def test_no_file_contains_a_date_or_a_path(random_network: Callable, small: Call
     assert not model.doc_string + model.graph.doc_string + model.producer_name + model.producer_version
     with safe_open(tmp_path / "weights.safetensors", "numpy") as weights:
         assert weights.metadata() is None
+
+
+@pytest.mark.parametrize("changes", [{"cell": "gru"}, {"cell": "lstm", "num_layers": 2, "pooling": "attention"}])
+def test_keras_loads_what_was_exported(
+    random_network: Callable, small: Callable, tmp_path: Path, changes: dict
+) -> None:
+    config = small(**changes)
+    model = random_network(config)
+    for file in required_files(config.ensemble_with_baseline):
+        (tmp_path / file).write_text(file)
+    export.export_model(model, LABELS, config, tmp_path)
+
+    loaded = load_network(tmp_path)
+
+    weights, expected = export.named_weights(loaded), export.named_weights(model)
+    assert list(weights) == list(expected)
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value, expected[name])
+    ids = np.array([[3, 4, 5, 0], [7, 8, 0, 0]], np.int32)
+    np.testing.assert_allclose(loaded.predict_on_batch(ids), model.predict_on_batch(ids), atol=1e-6)
