@@ -9,6 +9,7 @@ help:            ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
 repro: setup     ## run the pipeline: from labelled texts to a tracked MLflow run
+	@python -m pipeline.tracking.lock_file
 	@dvc repro
 	@python -m pipeline.report.summary
 
