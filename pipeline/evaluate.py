@@ -7,7 +7,6 @@ The classifier is loaded from the files that serve, so the metrics are those of 
 per model with its predictions and its classification report, and `curves/` with the tables of the plots.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -66,7 +65,7 @@ def main() -> None:
     files.write_json(METRICS, metrics)
 
     shutil.rmtree(OUT, ignore_errors=True)
-    corpus = json.loads(SPLIT.read_text())["corpus"]
+    corpus = files.read_json(SPLIT)["corpus"]
     title = f"{len(ids):,} test examples of {corpus['source']}"
     for model, y_proba in evaluation.y_proba.items():
         write_predictions(OUT / model, ids, evaluation, y_proba)

@@ -1,7 +1,8 @@
-"""Output files: each is written beside its place and moved there, so that it is whole, or not there.
+"""Files of the pipeline: written so that each is whole or not there, and read with a sentence about a damaged one.
 
-DVC may have put a link to its cache in the place of an output (`cache.type` symlink or hardlink). A file that is moved
-there replaces the link; one that is written there would overwrite the cache.
+Each is written beside its place and moved there. DVC may have put a link to its cache in the place of an output
+(`cache.type` symlink or hardlink). A file that is moved there replaces the link; one that is written there would
+overwrite the cache.
 """
 
 import csv
@@ -11,6 +12,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pipeline.cli import UserError
+
+# What readers of JSON, CSV, Parquet and UTF-8 raise for content that they do not understand.
+DAMAGED = (ValueError, KeyError, OSError, csv.Error)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise UserError, which names the file, if the block fails because its content is damaged."""
+    try:
+        yield
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.filename:  # missing, or not allowed to be read
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} is damaged ({reason[:200]}); remove it, and `dvc repro` restores it") from None
+
+
+def read_json(path: Path) -> Any:
+    """Raises UserError if the file is damaged."""
+    with reading(path):
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ change of a chart trains and evaluates nothing again.
 """
 
 import csv
-import json
 import shutil
 from collections.abc import Mapping
 from itertools import groupby
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import cli, params
+from pipeline.files import read_json, reading
 from pipeline.metrics import predictions
 from pipeline.report import charts
 
@@ -28,7 +28,7 @@ OUT = REPORTS / "plots"
 def main() -> None:
     params.load()
     shutil.rmtree(OUT, ignore_errors=True)
-    metrics = json.loads((REPORTS / "metrics.json").read_text())
+    metrics = read_json(REPORTS / "metrics.json")
     plot_training()
     for model, name in {"classifier": "confusion_matrix", "baseline": "confusion_matrix_baseline"}.items():
         plot_confusion_matrix(model, OUT / f"{name}.svg")
@@ -39,20 +39,23 @@ def main() -> None:
 
 
 def plot_training() -> None:
-    history = [{name: float(value) for name, value in row.items()} for row in read_table(REPORTS / "history.csv")]
-    best_epoch = json.loads((REPORTS / "train.json").read_text())["best_epoch"]
+    with reading(REPORTS / "history.csv"):
+        history = [{name: float(value) for name, value in row.items()} for row in read_table(REPORTS / "history.csv")]
+    best_epoch = read_json(REPORTS / "train.json")["best_epoch"]
     charts.plot_history(history, best_epoch, OUT / "history.svg")
-    gradients = read_table(REPORTS / "gradients.csv")
-    curves = {f"{when} training": [float(row[when]) for row in gradients] for when in ("before", "after")}
+    with reading(REPORTS / "gradients.csv"):
+        gradients = read_table(REPORTS / "gradients.csv")
+        curves = {f"{when} training": [float(row[when]) for row in gradients] for when in ("before", "after")}
     charts.plot_gradients(curves, "Gradient norm by time step", OUT / "gradients.svg")
 
 
 def plot_confusion_matrix(model: str, path: Path) -> None:
-    with (REPORTS / "evaluation" / model / "predictions.csv").open(newline="", encoding="utf-8") as file:
+    predictions_file = REPORTS / "evaluation" / model / "predictions.csv"
+    with predictions_file.open(newline="", encoding="utf-8") as file, reading(predictions_file):
         predicted = predictions.parse(file)
     matrix = np.zeros((len(predicted.labels), len(predicted.labels)), int)
     np.add.at(matrix, (predicted.y_true, predicted.y_pred), 1)
-    source = json.loads((REPORTS / "split.json").read_text())["corpus"]["source"]
+    source = read_json(REPORTS / "split.json")["corpus"]["source"]
     title = f"{model}, {len(predicted.ids):,} test examples of {source}"
     charts.plot_confusion_matrix(matrix, predicted.labels, title, path)
 
@@ -70,11 +73,12 @@ def plot_curves(metrics: Mapping[str, Any]) -> None:
 
 def read_curves(name: str, column: str) -> dict[str, list[dict[str, float]]]:
     """The curves of a table in which `column` names the curve of each row."""
-    rows = read_table(CURVES / f"{name}.csv")
-    return {
-        curve: [{key: float(value) for key, value in row.items() if key != column} for row in group]
-        for curve, group in groupby(rows, key=lambda row: row[column])
-    }
+    with reading(CURVES / f"{name}.csv"):
+        rows = read_table(CURVES / f"{name}.csv")
+        return {
+            curve: [{key: float(value) for key, value in row.items() if key != column} for row in group]
+            for curve, group in groupby(rows, key=lambda row: row[column])
+        }
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -8,7 +8,6 @@ sizes and what was dropped.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from pipeline import cli, params
 from pipeline.cli import UserError
 from pipeline.corpus import near_duplicates, tables
-from pipeline.files import write_json
+from pipeline.files import read_json, write_json
 
 EXAMPLES = Path("data/raw/examples.parquet")
 MANIFEST = Path("data/raw/manifest.json")
@@ -161,7 +160,7 @@ def rows_of_split(split: str, examples: Examples) -> Iterator[dict]:
 
 def make_report(examples: Examples, dropped: dict[str, int], has_own_test: bool) -> dict:
     """The content of `reports/split.json`."""
-    corpus = json.loads(MANIFEST.read_text())
+    corpus = read_json(MANIFEST)
     label_counts: dict[str, Counter[str]] = {split: Counter() for split in (*SPLITS, DROPPED)}
     for label, split in zip(examples.labels, examples.splits, strict=True):
         label_counts[split][label] += 1

@@ -8,7 +8,6 @@ validation metrics as `reports/train.json`; and the fingerprints of the examples
 also logged to MLflow as it ends.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def main() -> None:
     from pipeline.model import export, gradients, network, training
     from pipeline.tracking import runs
 
-    labels = json.loads((IDS / "labels.json").read_text())
+    labels = files.read_json(IDS / "labels.json")
     vocab_size, length = read_tokenizer(config.train)
     features, train, validation = add_ngram_features(train, validation, len(labels), config.train)
     pretrained = config.train.token_vectors == "cooccurrence"
@@ -82,6 +81,7 @@ def check_batch_size(config: Train, n_examples: int) -> None:
 
 def read_tokenizer(config: Train) -> tuple[int, int | None]:
     """The size of the vocabulary, and the number of time steps if the network reads padding, otherwise None."""
+    files.read_json(TOKENIZER)  # the library's own exception for a damaged one has no class
     tokenizer = Tokenizer.from_str(TOKENIZER.read_text(encoding="utf-8"))
     assert tokenizer.truncation
     return tokenizer.get_vocab_size(), None if config.mask else tokenizer.truncation["max_length"]

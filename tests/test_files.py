@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import files
+from pipeline.cli import UserError
+from pipeline.corpus import tables
 from tests.repository import change_params, copy_repository, run
 
 STAGES = ("source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain", "plot")
@@ -66,3 +68,38 @@ def test_stages_run_by_hand_leave_the_cache_of_dvc_as_it_is(
     run(repository, "git", "checkout", "params.yaml")
     run(repository, "dvc", "checkout", "--force")
     assert "Running stage 'train'" not in run(repository, "dvc", "repro")
+
+
+def damaged(content: bytes) -> list[bytes]:
+    """The content with a byte changed in its middle, cut off there, and empty."""
+    middle = len(content) // 2
+    return [content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :], content[:middle], b""]
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_damaged_table_is_named(tmp_path: Path, kind: int) -> None:
+    table = tmp_path / "train.parquet"
+    rows = [{"id": str(number), "text": "same " * number, "label": "a", "split": "train"} for number in range(100)]
+    tables.write_table(table, tables.RAW_SCHEMA, rows)
+    table.write_bytes(damaged(table.read_bytes())[kind])
+
+    with pytest.raises(
+        UserError, match=r"^\S+train\.parquet is damaged \(.+\); remove it, and `dvc repro` restores it$"
+    ):
+        list(tables.read_rows(table, tables.RAW_SCHEMA))
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1', b"", b"\xff{}"])
+def test_damaged_json_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "metrics.json"
+    file.write_bytes(content)
+
+    with pytest.raises(UserError, match=r"metrics\.json is damaged"):
+        files.read_json(file)
+
+
+def test_missing_file_is_missing_and_not_damaged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.read_json(tmp_path / "metrics.json")
+    with pytest.raises(FileNotFoundError):
+        tables.read_column(tmp_path / "train.parquet", "id")

@@ -15,7 +15,7 @@ PIPELINE = ROOT / "pipeline"
 BASE = {"cli", "files", "params"}  # how a command starts, and how an output is written: every room may import them
 MAY_IMPORT: dict[str, set[str]] = {
     "cli": set(),
-    "files": set(),
+    "files": {"cli"},
     "params": {"cli"},
     "corpus": BASE,
     "features": BASE | {"corpus"},

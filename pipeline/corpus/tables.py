@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.files import written_beside
+from pipeline.files import reading, written_beside
 
 RAW_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("split", pa.string())])
 REJECTS_SCHEMA = pa.schema(
@@ -35,24 +35,33 @@ BATCH_ROWS = 4096
 
 def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     rows = iter(rows)
-    with written_beside(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+    with written_beside(path) as beside, pq.ParquetWriter(beside, schema, **options) as writer:
         while batch := list(islice(rows, BATCH_ROWS)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
 
 
 def read_batches(path: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
-    """Yield the rows in batches of columns: `{"text": [...], "label": [...]}`."""
+    """Yield the rows in batches of columns: `{"text": [...], "label": [...]}`. Raises UserError if it is damaged."""
     with open_parquet(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-            yield batch.to_pydict()
+        batches = file.iter_batches(BATCH_ROWS, columns=columns)
+        while batch := next_batch(path, batches):
+            yield batch
+
+
+def next_batch(path: Path, batches: Iterator[pa.RecordBatch]) -> dict[str, list[Any]] | None:
+    with reading(path):
+        batch = next(batches, None)
+        return None if batch is None else batch.to_pydict()
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """Raises FileNotFoundError, with the file's name, if there is none."""
+    """Raises FileNotFoundError, with the file's name, if there is none, and UserError if it is damaged."""
     path.stat()
     # Opened by Arrow itself, and nothing read ahead: an Arrow thread that still holds a Python file when the process
     # ends can abort it ("terminate called without an active exception").
-    return pq.ParquetFile(pa.memory_map(str(path)), pre_buffer=False)
+    with reading(path):
+        return pq.ParquetFile(pa.memory_map(str(path)), pre_buffer=False, page_checksum_verification=True)
 
 
 def read_rows(path: Path, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.files import write_text
+from pipeline.files import read_json, write_text
 from pipeline.metrics import MODELS
 from pipeline.report.summary import MODEL_NAMES, describe_mcnemar
 
@@ -82,7 +81,7 @@ def worsened_by_scaling(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def read_report(name: str) -> Any:
-    return json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+    return read_json(REPORTS / f"{name}.json")
 
 
 def fitting_examples(examples: Sequence[Mapping[str, Any]], room: int) -> list[dict[str, Any]]:

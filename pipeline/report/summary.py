@@ -14,18 +14,20 @@ import click
 
 from pipeline import cli
 from pipeline.cli import UserError
+from pipeline.files import reading
 from pipeline.metrics import MODELS
 
 MODEL_NAMES = {"classifier": "classifier", "network": "network alone", "baseline": "baseline"}
 LEVEL = 0.05  # of significance
-RECORDED = ("dvc.lock", "reports/metrics.json")  # that a commit of a result contains
+METRICS, SPLIT = "reports/metrics.json", "reports/split.json"
+RECORDED = ("dvc.lock", METRICS)  # that a commit of a result contains
 
 
 @click.command(help="Summarize the result of the workspace, or of the DVC experiment EXPERIMENT.")
 @click.argument("experiment", required=False)
 def main(experiment: str | None) -> None:
-    metrics = json.loads(read_revision("reports/metrics.json", experiment))
-    corpus = json.loads(read_revision("reports/split.json", experiment))["corpus"]
+    metrics, split = (parse(name, read_revision(name, experiment)) for name in (METRICS, SPLIT))
+    corpus = split["corpus"]
     note = " (generated: its metrics say nothing about real texts)" if corpus["sample"] else ""
     print(f"\n{metrics['examples']:,} test examples of {corpus['source']}{note}\n")
     print(f"  {'':24}{'accuracy':>10}{'95% interval':>18}{'macro F1':>10}{'log loss':>10}")
@@ -39,6 +41,11 @@ def main(experiment: str | None) -> None:
     print("\nReport: reports/report.html. Model: models/. Run: MLflow, `make ui`.")
     if not is_committed():
         print('To record this result: git add dvc.lock reports && git commit -m "Result"')
+
+
+def parse(name: str, text: str) -> Any:
+    with reading(Path(name)):
+        return json.loads(text)
 
 
 def format_row(model: str, metrics: Mapping[str, Any]) -> str:
@@ -77,7 +84,8 @@ def read_revision(path: str, revision: str | None) -> str:
     Raises UserError if there is no such experiment, or it has no such file.
     """
     if not revision:
-        return Path(path).read_text(encoding="utf-8")
+        with reading(Path(path)):
+            return Path(path).read_text(encoding="utf-8")
     import dvc.api  # not at the top: it takes half a second to import
 
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.files import read_json
 from pipeline.params import Params
 
 SPLIT = Path("reports/split.json")
@@ -34,7 +35,7 @@ def result_inputs(config: Params) -> dict[str, Any]:
     code = {file for dep in deps if dep.parts[0] == "pipeline" for file in files_of(dep)}
     return {
         "params": config.model_dump(exclude={"fetch", "track", "registry"}),
-        "corpus_digest": json.loads(SPLIT.read_text())["corpus"]["digest"],
+        "corpus_digest": read_json(SPLIT)["corpus"]["digest"],
         "code": {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code)},
     }
 

@@ -1,7 +1,6 @@
 """Log a result: find or create its run, and complete it with what training and evaluation wrote into `reports/`."""
 
 import csv
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
 from pipeline.corpus import tables
+from pipeline.files import read_json
 from pipeline.metrics import MODELS
 from pipeline.params import Params
 from pipeline.tracking import hashes, model_logging, revisions, runs, store
@@ -168,4 +168,4 @@ def prefix_metrics(prefix: str, metrics: Mapping[str, float]) -> dict[str, float
 
 
 def read_report(name: str) -> Any:
-    return json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+    return read_json(REPORTS / f"{name}.json")

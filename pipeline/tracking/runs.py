@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 
+from pipeline.files import read_json
 from pipeline.params import Params
 from pipeline.tracking import git, hashes, provenance, store
 from pipeline.tracking.errors import StoreError, get_or_none, store_errors
@@ -199,7 +200,7 @@ def create_run(
     client: MlflowClient, experiment: str, config: Params, inputs: dict[str, Any], tags: dict[str, str]
 ) -> Run:
     """Create the run with its inputs; `tags` are its STATE, and its MODEL_MD5 if it is known. Raises StoreError."""
-    split = json.loads(hashes.SPLIT.read_text())
+    split = read_json(hashes.SPLIT)
     corpus = split["corpus"]
     tags = {
         **tags,
@@ -281,7 +282,7 @@ def dataset_inputs(contexts: Mapping[str, str]) -> list[DatasetInput]:
 
     Their digests are those under which DVC keeps the files.
     """
-    split = json.loads(hashes.SPLIT.read_text())
+    split = read_json(hashes.SPLIT)
     inputs = []
     for name, context in contexts.items():
         path = Path(f"data/split/{name}.parquet")
