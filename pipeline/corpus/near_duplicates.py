@@ -6,14 +6,19 @@ similarity of 0.7 the standard error of the estimate is 0.06. An excerpt, or a t
 has a lower similarity and is not found.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from datasketch import MinHash, MinHashLSH
 
 from pipeline.corpus import tables
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 WORD, MARK = re.compile(r"\w+"), re.compile(r"\S")  # a text without a word is compared by its other characters
 SHINGLE_SIZE = 3  # words
@@ -29,7 +34,7 @@ def fingerprint(text: str) -> bytes:
     words = WORD.findall(text.lower()) or MARK.findall(text)
     starts = range(max(1, len(words) - SHINGLE_SIZE + 1))
     shingles = {" ".join(words[start : start + SHINGLE_SIZE]) for start in starts}
-    minhash = MinHash(NUM_PERM, seed=SEED, scheme="affine32")
+    minhash = to_minhash()
     minhash.update_batch([shingle.encode("utf-8", "replace") for shingle in shingles])
     return minhash.hashvalues.astype("<u4").tobytes()
 
@@ -39,6 +44,8 @@ def find_near_duplicates(indexed: Iterable[bytes], queries: Iterable[bytes]) -> 
 
     Each as its position among the queries, the position of the most similar indexed text, and their similarity.
     """
+    from datasketch import MinHashLSH
+
     minhashes = [to_minhash(each) for each in indexed]
     index = MinHashLSH(num_perm=NUM_PERM, params=BANDS)
     for position, minhash in enumerate(minhashes):
@@ -50,8 +57,11 @@ def find_near_duplicates(indexed: Iterable[bytes], queries: Iterable[bytes]) -> 
             yield position, -other, float(similarity)
 
 
-def to_minhash(fingerprint: bytes) -> MinHash:
-    values = np.frombuffer(fingerprint, "<u4").astype(np.uint32)
+def to_minhash(fingerprint: bytes | None = None) -> MinHash:
+    """The MinHash of a fingerprint, or an empty one."""
+    from datasketch import MinHash  # not at the top: baseline and train, which only copy fingerprints, start without it
+
+    values = None if fingerprint is None else np.frombuffer(fingerprint, "<u4").astype(np.uint32)
     return MinHash(NUM_PERM, seed=SEED, scheme="affine32", hashvalues=values)
 
 
