@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.cli import UserError
 
 # What readers of JSON, CSV, Parquet and UTF-8 raise for content that they do not understand.
-DAMAGED = (ValueError, KeyError, OSError, csv.Error)
+DAMAGED = (ValueError, TypeError, KeyError, OSError, csv.Error)
 
 
 @contextmanager

@@ -74,7 +74,8 @@ def plot_curves(metrics: Mapping[str, Any]) -> None:
 def read_curves(name: str, column: str) -> dict[str, list[dict[str, float]]]:
     """The curves of a table in which `column` names the curve of each row."""
     with reading(CURVES / f"{name}.csv"):
-        rows = read_table(CURVES / f"{name}.csv")
+        if not (rows := read_table(CURVES / f"{name}.csv")):
+            raise ValueError("it has no row")
         return {
             curve: [{key: float(value) for key, value in row.items() if key != column} for row in group]
             for curve, group in groupby(rows, key=lambda row: row[column])

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.features import ngram_features
@@ -13,6 +12,7 @@ from pipeline.features.ngram_features import NgramFeatures
 from pipeline.features.ngrams import LogCountRatios
 from pipeline.features.tokenizer import fit_tokenizer
 from pipeline.model import linear
+from pipeline.model.classifier import NO_DIGEST, with_digest
 from pipeline.model.linear import LinearModel
 
 CLASS_OF_WORD = {"banana": 0, "dict": 1}  # the network's vocabulary
@@ -56,5 +56,6 @@ def write_network(temperature: float, is_ensemble: bool) -> None:
     names = ["tokenizer.json", "ngram_features.safetensors", *(["baseline.safetensors"] if is_ensemble else [])]
     sha256 = {name: hashlib.sha256(Path("models", name).read_bytes()).hexdigest() for name in names}
     metadata = {"labels": json.dumps(LABELS), "required_files": json.dumps(sha256), "temperature": str(temperature)}
+    metadata["sha256"] = NO_DIGEST.decode()
     helper.set_model_props(model, metadata)
-    onnx.save(model, "models/model.onnx")
+    Path("models/model.onnx").write_bytes(with_digest(model.SerializeToString(deterministic=True)))

@@ -34,7 +34,7 @@ def to_rows(
 
 
 def parse(lines: Iterable[str]) -> Predictions:
-    """The predictions from the lines of a CSV file that has the rows of `to_rows`."""
+    """The predictions from the lines of a CSV file that has the rows of `to_rows`. Raises ValueError if it has none."""
     reader = csv.DictReader(lines)
     labels = [name.removeprefix(PROBABILITY) for name in reader.fieldnames or [] if name.startswith(PROBABILITY)]
     columns = [f"{PROBABILITY}{label}" for label in labels]
@@ -44,6 +44,8 @@ def parse(lines: Iterable[str]) -> Predictions:
         true_names.append(row[Y_TRUE])
         predicted_names.append(row[Y_PRED])
         probabilities.append([float(row[column]) for column in columns])
+    if not ids:
+        raise ValueError("it has no row")
     return Predictions(
         ids,
         labels,

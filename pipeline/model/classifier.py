@@ -24,6 +24,7 @@ from pipeline.model import linear
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
 NGRAM_FEATURES, BASELINE = "ngram_features.safetensors", "baseline.safetensors"
 BATCH_SIZE = 64
+NO_DIGEST = b"0" * 64
 # What ONNX Runtime raises for a file that is not a model, or not one that it can run. They have no common base class.
 ONNX_ERRORS = (
     onnxruntime_errors.Fail, onnxruntime_errors.InvalidArgument, onnxruntime_errors.InvalidGraph,
@@ -34,6 +35,16 @@ ONNX_ERRORS = (
 def required_files(ensemble_with_baseline: bool) -> list[str]:
     """The files that the classifier needs in addition to the ONNX model."""
     return [TOKENIZER, NGRAM_FEATURES, *([BASELINE] if ensemble_with_baseline else [])]
+
+
+def with_digest(content: bytes) -> bytes:
+    """The content of an ONNX model with its own sha256 in place of `NO_DIGEST`, the value of its metadata `sha256`."""
+    return content.replace(NO_DIGEST, hashlib.sha256(content).hexdigest().encode())
+
+
+def has_its_digest(content: bytes, digest: str) -> bool:
+    """Whether the content of an ONNX model is what `with_digest` returned."""
+    return hashlib.sha256(content.replace(digest.encode(), NO_DIGEST)).hexdigest() == digest
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
@@ -54,7 +65,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 class Classifier:
     """The ONNX model and its required files, read from a folder.
 
-    The ONNX model's metadata names the required files with their digests, the labels, and the temperature.
+    The ONNX model's metadata names the required files with their digests, its own digest, the labels, and the
+    temperature.
     Raises FileNotFoundError if a file is missing, UserError if one is damaged or belongs to another model.
     """
 
@@ -64,6 +76,8 @@ class Classifier:
         try:
             self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
             metadata = self.session.get_modelmeta().custom_metadata_map
+            if not has_its_digest(content, metadata["sha256"]):
+                raise ValueError("its content does not have its digest")
             sha256: dict[str, str] = json.loads(metadata["required_files"])
             self.labels: list[str] = json.loads(metadata["labels"])
             self.temperature = float(metadata["temperature"])  # fitted on the validation split, or 1

@@ -19,11 +19,13 @@ from pipeline.features.tokenizer import encode_texts, fit_tokenizer
 from pipeline.model import export, linear
 from pipeline.model.classifier import (
     BATCH_SIZE,
+    NO_DIGEST,
     Classifier,
     apply_temperature,
     geometric_mean,
     log_probabilities,
     required_files,
+    with_digest,
 )
 
 WORDS = ["how", "do", "i", "sort", "a", "dict", "by", "value", ";", "in", "{", "blank", "}", "?", "please"]
@@ -298,6 +300,16 @@ def test_a_truncated_model_is_refused(copied: Path, keep: float) -> None:
         Classifier(copied)
 
 
+@pytest.mark.parametrize("position", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_model_with_a_changed_byte_is_refused(copied: Path, position: float) -> None:
+    content = bytearray((copied / "model.onnx").read_bytes())
+    content[int(position * len(content))] ^= 1
+    (copied / "model.onnx").write_bytes(content)
+
+    with pytest.raises(UserError, match=r"^model\.onnx is damaged"):
+        Classifier(copied)
+
+
 def test_a_file_that_is_no_model_is_refused(copied: Path) -> None:
     (copied / "model.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
 
@@ -308,12 +320,12 @@ def test_a_file_that_is_no_model_is_refused(copied: Path) -> None:
 def change_metadata(folder: Path, **changes: str | None) -> None:
     """Change entries of the metadata of the ONNX model; None removes one."""
     model = onnx.load(folder / "model.onnx")
-    metadata = {entry.key: entry.value for entry in model.metadata_props} | changes
+    metadata = {entry.key: entry.value for entry in model.metadata_props} | {"sha256": NO_DIGEST.decode()} | changes
     helper.set_model_props(model, {key: value for key, value in metadata.items() if value is not None})
-    onnx.save(model, folder / "model.onnx")
+    (folder / "model.onnx").write_bytes(with_digest(model.SerializeToString(deterministic=True)))
 
 
-@pytest.mark.parametrize("key", ["labels", "required_files", "temperature"])
+@pytest.mark.parametrize("key", ["labels", "required_files", "temperature", "sha256"])
 @pytest.mark.parametrize("value", [None, "", "{"])
 def test_a_model_with_missing_or_damaged_metadata_is_refused(copied: Path, key: str, value: str | None) -> None:
     change_metadata(copied, **{key: value})

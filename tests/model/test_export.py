@@ -280,7 +280,9 @@ def test_the_temperature_is_set_in_the_metadata_and_changes_nothing_else(
     export.set_temperature(path, 1.2345)
 
     assert metadata["temperature"] == "1.0"
-    assert metadata_of(path) == metadata | {"temperature": "1.2345"}
+    changed = metadata_of(path)
+    assert changed == metadata | {"temperature": "1.2345", "sha256": changed["sha256"]}
+    assert changed["sha256"] != metadata["sha256"]
     np.testing.assert_allclose(predict_onnx(path, random_inputs([7, 3])), probabilities, atol=1e-6)
     # Set several times, it is there once: the same bytes whatever it was in between.
     export.set_temperature(path, 0.5)
@@ -344,7 +346,7 @@ def test_no_file_contains_a_date_or_a_path(random_network: Callable, small: Call
         assert str(tmp_path).encode() not in content
         assert not re.search(rb"20\d\d-\d\d|/home/|/work/|/tmp/", content)
     model = onnx.load(tmp_path / "model.onnx")
-    assert [entry.key for entry in model.metadata_props] == ["labels", "required_files", "temperature"]
+    assert [entry.key for entry in model.metadata_props] == ["labels", "required_files", "temperature", "sha256"]
     assert not model.doc_string + model.graph.doc_string + model.producer_name + model.producer_version
     with safe_open(tmp_path / "weights.safetensors", "numpy") as weights:
         assert weights.metadata() is None
