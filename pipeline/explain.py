@@ -25,7 +25,7 @@ from pipeline import cli, params
 from pipeline.corpus import tables
 from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts, token_spans
-from pipeline.files import reading, write_json
+from pipeline.files import write_json
 from pipeline.metrics import predictions
 from pipeline.metrics.predictions import Predictions
 from pipeline.model import attribution, linear
@@ -112,9 +112,7 @@ def read_test_set() -> TestSet:
 
 def read_predictions(model: str) -> Predictions:
     """The test predictions of a model. Raises FileNotFoundError."""
-    path = EVALUATION / model / "predictions.csv"
-    with path.open(newline="", encoding="utf-8") as file, reading(path):
-        return predictions.parse(file)
+    return predictions.read(EVALUATION / model / "predictions.csv")
 
 
 def describe(test: TestSet, row: int) -> dict[str, Any]:

@@ -50,9 +50,7 @@ def plot_training() -> None:
 
 
 def plot_confusion_matrix(model: str, path: Path) -> None:
-    predictions_file = REPORTS / "evaluation" / model / "predictions.csv"
-    with predictions_file.open(newline="", encoding="utf-8") as file, reading(predictions_file):
-        predicted = predictions.parse(file)
+    predicted = predictions.read(REPORTS / "evaluation" / model / "predictions.csv")
     matrix = np.zeros((len(predicted.labels), len(predicted.labels)), int)
     np.add.at(matrix, (predicted.y_true, predicted.y_pred), 1)
     source = read_json(REPORTS / "split.json")["corpus"]["source"]

@@ -2,9 +2,12 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from pipeline.files import reading
 
 ID, Y_TRUE, Y_PRED, PROBABILITY = "id", "y_true", "y_pred", "probability_"
 
@@ -33,8 +36,17 @@ def to_rows(
         }
 
 
+def read(path: Path) -> Predictions:
+    """The predictions in a file. Raises UserError if it is damaged."""
+    with path.open(newline="", encoding="utf-8") as file, reading(path):
+        predictions = parse(file)
+        if not predictions.ids:
+            raise ValueError("it has no row")
+    return predictions
+
+
 def parse(lines: Iterable[str]) -> Predictions:
-    """The predictions from the lines of a CSV file that has the rows of `to_rows`. Raises ValueError if it has none."""
+    """The predictions from the lines of a CSV file that has the rows of `to_rows`."""
     reader = csv.DictReader(lines)
     labels = [name.removeprefix(PROBABILITY) for name in reader.fieldnames or [] if name.startswith(PROBABILITY)]
     columns = [f"{PROBABILITY}{label}" for label in labels]
@@ -44,8 +56,6 @@ def parse(lines: Iterable[str]) -> Predictions:
         true_names.append(row[Y_TRUE])
         predicted_names.append(row[Y_PRED])
         probabilities.append([float(row[column]) for column in columns])
-    if not ids:
-        raise ValueError("it has no row")
     return Predictions(
         ids,
         labels,

@@ -30,7 +30,7 @@ train() {
 small=(-S fetch.sample_size=480 -S train.ensemble_with_baseline=false -S train.bidirectional=false -S train.units=8)
 small+=(-S train.learning_rate=0.01 -S train.batch_size=16)
 weak=(-S baseline.max_ngram=1 -S baseline.min_df=250 -S baseline.char_min_df=300)
-weak+=(-S train.max_ngram=1 -S train.char_ngrams=false -S train.epochs=1)
+weak+=(-S train.max_ngram=1 -S train.char_ngrams=false -S train.epochs=2 -S train.seed=2)
 better=(-S train.max_ngram=3 -S train.char_ngrams=true -S train.epochs=8 -S train.label_smoothing=0.0)
 better+=(-S train.spatial_dropout=0.0 -S train.embedding_dropout=0.0 -S train.ngram_dropout=0.0 -S train.dropout=0.0)
 registry=(python -m pipeline.registry)
