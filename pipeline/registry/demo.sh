@@ -27,15 +27,12 @@ train() {
   grep -E '^(split|train|evaluate|track): ' log.txt
 }
 
-small=(-S fetch.sample_size=480 -S train.ensemble_with_baseline=false -S train.bidirectional=false -S train.units=8)
-small+=(-S train.learning_rate=0.01 -S train.batch_size=16)
-weak=(-S baseline.max_ngram=1 -S baseline.min_df=250 -S baseline.char_min_df=300)
-weak+=(-S train.max_ngram=1 -S train.char_ngrams=false -S train.epochs=2 -S train.seed=2)
-better=(-S train.max_ngram=3 -S train.char_ngrams=true -S train.epochs=8 -S train.label_smoothing=0.0)
-better+=(-S train.spatial_dropout=0.0 -S train.embedding_dropout=0.0 -S train.ngram_dropout=0.0 -S train.dropout=0.0)
+small=(-S fetch.sample_size=960 -S train.ensemble_with_baseline=false -S train.units=16 -S train.learning_rate=0.005)
+weak=(-S baseline.max_ngram=1 -S baseline.min_df=500 -S baseline.char_min_df=600 -S train.max_ngram=1 -S train.char_ngrams=false)
+better=(-S train.max_ngram=3 -S train.char_ngrams=true -S train.seed=2 -S train.epochs=8)
 registry=(python -m pipeline.registry)
 
-train weak "${small[@]}" "${weak[@]}"
+train weak "${small[@]}" "${weak[@]}" -S train.epochs=4
 run "${registry[@]}" register weak
 run "${registry[@]}" promote 1 --allow-sample
 
