@@ -1,8 +1,10 @@
 """The registry's commands: register, refuse, promote, roll back, reproduce, export, and their errors."""
 
+import importlib.util
 import io
 import json
 import os
+import py_compile
 import re
 import shutil
 import signal
@@ -439,6 +441,23 @@ def test_version_with_a_file_that_its_run_did_not_log_is_not_loaded(
     file.unlink()
     if kept:
         file.write_bytes(kept)
+
+
+def test_compiled_code_among_the_files_of_a_version_is_not_run(repository: Path, tmp_path: Path) -> None:
+    model = Path(MlflowClient(store(repository)).get_model_version_download_uri(MODEL, "1").removeprefix("file://"))
+    source, ran = tmp_path / "source.py", tmp_path / "ran"
+    source.write_text(f"open({str(ran)!r}, 'w')\n")
+    compiled = Path(importlib.util.cache_from_source(str(model / "code/pipeline/__init__.py")))
+    kept = compiled.read_bytes() if compiled.exists() else None
+    py_compile.compile(str(source), str(compiled), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+    output = registry(repository, "promote", "1", "--allow-sample", code=1)
+
+    assert "loads" not in failed(output)
+    assert not ran.exists()
+    compiled.unlink()
+    if kept:
+        compiled.write_bytes(kept)
 
 
 def test_a_commit_that_is_gone_is_said_in_a_sentence(repository: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Champion and challenger predict the same test examples, each from its logged fil
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -132,6 +133,9 @@ def download_model(client: MlflowClient, version: ModelVersion, folder: Path) ->
         raise UserError(f"the files of version {version.version} cannot be downloaded ({error.reason})") from None
     if not (model / "MLmodel").exists():
         raise UserError(f"the files of version {version.version} are gone; `list` shows the other versions")
+    # Compiled code, which loading from a local store leaves there: Python may prefer it to the files that are checked.
+    for cache in list(model.rglob("__pycache__")):
+        shutil.rmtree(cache)
     require_logged_files(client, version, model)
     return model
 
