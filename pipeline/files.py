@@ -37,6 +37,12 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table. Raises UserError if the file is damaged."""
+    with reading(path), path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Yield a path in the folder of `path` to write to, and move that file to `path` if the block ends without error.

@@ -5,7 +5,6 @@ Prints format, encoding, columns, labels, lengths, scripts, a few examples and p
 """
 
 import io
-import os
 import tempfile
 import unicodedata
 from collections import Counter
@@ -32,6 +31,7 @@ from pipeline.corpus.rows import (
     profile_tables,
     read_checked,
 )
+from pipeline.files import written_beside
 from pipeline.params.fetch import Fetch
 
 MAX_LABELS = 20  # printed
@@ -318,14 +318,10 @@ def write_params(section: dict[str, Any], bpe: bool) -> None:
     content["fetch"].update(section)
     if bpe:
         content["vectorize"]["tokenizer"] = "bpe"
-    written = params.PARAMS_FILE.with_suffix(".yaml.new")
-    try:
-        with written.open("w", encoding="utf-8") as file:
+    with written_beside(params.PARAMS_FILE) as beside:
+        with beside.open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
-        params.load(written)
-        os.replace(written, params.PARAMS_FILE)
-    finally:
-        written.unlink(missing_ok=True)
+        params.load(beside)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Reads the tables that `train` and `evaluate` wrote, and draws `reports/plots/*.s
 change of a chart trains and evaluates nothing again.
 """
 
-import csv
 import shutil
 from collections.abc import Mapping
 from itertools import groupby
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import cli, params
-from pipeline.files import read_json, reading
+from pipeline.files import read_csv, read_json, reading
 from pipeline.metrics import predictions
 from pipeline.report import charts
 
@@ -40,11 +39,11 @@ def main() -> None:
 
 def plot_training() -> None:
     with reading(REPORTS / "history.csv"):
-        history = [{name: float(value) for name, value in row.items()} for row in read_table(REPORTS / "history.csv")]
+        history = [{name: float(value) for name, value in row.items()} for row in read_csv(REPORTS / "history.csv")]
     best_epoch = read_json(REPORTS / "train.json")["best_epoch"]
     charts.plot_history(history, best_epoch, OUT / "history.svg")
     with reading(REPORTS / "gradients.csv"):
-        gradients = read_table(REPORTS / "gradients.csv")
+        gradients = read_csv(REPORTS / "gradients.csv")
         curves = {f"{when} training": [float(row[when]) for row in gradients] for when in ("before", "after")}
     charts.plot_gradients(curves, "Gradient norm by time step", OUT / "gradients.svg")
 
@@ -72,17 +71,12 @@ def plot_curves(metrics: Mapping[str, Any]) -> None:
 def read_curves(name: str, column: str) -> dict[str, list[dict[str, float]]]:
     """The curves of a table in which `column` names the curve of each row."""
     with reading(CURVES / f"{name}.csv"):
-        if not (rows := read_table(CURVES / f"{name}.csv")):
+        if not (rows := read_csv(CURVES / f"{name}.csv")):
             raise ValueError("it has no row")
         return {
             curve: [{key: float(value) for key, value in row.items() if key != column} for row in group]
             for curve, group in groupby(rows, key=lambda row: row[column])
         }
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import cli, params
 from pipeline.cli import UserError
+from pipeline.files import written_beside
 from pipeline.params import space
 from pipeline.params.space import Space, Values
 from pipeline.params.track import Track
@@ -259,7 +260,7 @@ def write_best(study: Study) -> None:
     for key, value in best.params.items():
         section, _, name = key.partition(".")
         content[section][name] = value
-    with params.PARAMS_FILE.open("w", encoding="utf-8") as file:
+    with written_beside(params.PARAMS_FILE) as beside, beside.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
     written = space.format_values(best.params)
     print(f"wrote the parameters of {study.study_name}-{best.number} into {params.PARAMS_FILE}: {written}")

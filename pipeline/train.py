@@ -8,6 +8,7 @@ validation metrics as `reports/train.json`; and the fingerprints of the examples
 also logged to MLflow as it ends.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,8 @@ def check_batch_size(config: Train, n_examples: int) -> None:
 
 def read_tokenizer(config: Train) -> tuple[int, int | None]:
     """The size of the vocabulary, and the number of time steps if the network reads padding, otherwise None."""
-    files.read_json(TOKENIZER)  # the library's own exception for a damaged one has no class
-    tokenizer = Tokenizer.from_str(TOKENIZER.read_text(encoding="utf-8"))
+    # Through JSON, because the library's own exception for a damaged file has no class.
+    tokenizer = Tokenizer.from_str(json.dumps(files.read_json(TOKENIZER)))
     assert tokenizer.truncation
     return tokenizer.get_vocab_size(), None if config.mask else tokenizer.truncation["max_length"]
 

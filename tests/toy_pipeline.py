@@ -4,13 +4,13 @@ dvc.yaml, params.yaml, `track` and all commands are the real ones. The other sta
 a handful of examples, without TensorFlow and scikit-learn. What comes out depends on `train.seed`.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import params
 from pipeline.corpus import sources
+from pipeline.files import write_csv, write_json
 
 STAGES = ("source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain", "plot")
 STAGE = '''"""Stage {name} of the toy pipeline."""
@@ -30,11 +30,6 @@ def install(repository: Path, stages: Sequence[str] = STAGES) -> None:
         (repository / f"pipeline/{name}.py").write_text(STAGE.format(name=name))
 
 
-def write_json(path: str, content: object) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(content, indent=2) + "\n")
-
-
 def examples(split: str) -> list[dict]:
     """Fruits have bananas, Python has dicts."""
     words = {"fruit": "banana", "pythön": "dict"}
@@ -47,11 +42,11 @@ def examples(split: str) -> list[dict]:
 
 def source() -> None:
     sources.resolve_source(params.load().fetch, Path())
-    write_json("data/source.json", {"source": "toy"})
+    write_json(Path("data/source.json"), {"source": "toy"})
 
 
 def fetch() -> None:
-    write_json("data/raw/manifest.json", {"source": "toy"})
+    write_json(Path("data/raw/manifest.json"), {"source": "toy"})
 
 
 def split() -> None:
@@ -62,7 +57,7 @@ def split() -> None:
         rows = [row | {"fingerprint": near_duplicates.fingerprint(row["text"])} for row in examples(name)]
         tables.write_table(Path(f"data/split/{name}.parquet"), tables.SPLIT_SCHEMA, rows)
     write_json(
-        "reports/split.json",
+        Path("reports/split.json"),
         {
             "corpus": {"source": "toy", "sample": True, "digest": "0" * 64, "licence": "none"},
             "test": "drawn",
@@ -78,7 +73,7 @@ def vectorize() -> None:
 
     Path("models").mkdir(exist_ok=True)
     write_tokenizer()
-    write_json("data/ids/labels.json", ["fruit", "pythön"])
+    write_json(Path("data/ids/labels.json"), ["fruit", "pythön"])
 
 
 def write_fingerprints(stage: str) -> None:
@@ -95,7 +90,7 @@ def make_metrics(n_errors: int) -> dict[str, float]:
 def baseline() -> None:
     write_fingerprints("baseline")
     Path("models/baseline.safetensors").write_bytes(b"baseline")
-    write_json("reports/baseline.json", {"ngrams": 2, "validation": make_metrics(3)})
+    write_json(Path("reports/baseline.json"), {"ngrams": 2, "validation": make_metrics(3)})
 
 
 def train() -> None:
@@ -116,17 +111,11 @@ def train() -> None:
         write_network(temperature=1 + config.train.seed / 100, is_ensemble=False)
         for name in ("network.json", "weights.safetensors"):
             Path("models", name).write_text(f"{name} of seed {config.train.seed}")
-        write_csv("reports/history.csv", history)
-        write_csv("reports/gradients.csv", [{"steps_back": 0, "before": 1.0, "after": 2.0}])
+        write_csv(Path("reports/history.csv"), history)
+        write_csv(Path("reports/gradients.csv"), [{"steps_back": 0, "before": 1.0, "after": 2.0}])
         report = {"parameters": 12, "best_epoch": config.train.epochs, "temperature": 1.0}
-        write_json("reports/train.json", report | {"validation": make_metrics(config.train.seed % 3)})
+        write_json(Path("reports/train.json"), report | {"validation": make_metrics(config.train.seed % 3)})
     print(f"train: {config.train.epochs} epochs")
-
-
-def write_csv(path: str, rows: list[dict]) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def evaluate() -> None:
@@ -151,7 +140,7 @@ def evaluate() -> None:
         report[model] = make_metrics(n_errors)
         Path("reports/evaluation", model).mkdir(parents=True, exist_ok=True)
         rows = list(predictions.to_rows(ids, y_true, answers, classifier.labels))
-        write_csv(f"reports/evaluation/{model}/predictions.csv", rows)
+        write_csv(Path(f"reports/evaluation/{model}/predictions.csv"), rows)
         Path("reports/evaluation", model, "classification_report.txt").write_text("report")
     interval = {"accuracy": [0.5, 1.0], "macro_f1": [0.5, 1.0]}
     per_class = {"precision": 0.9, "recall": 0.8, "f1": 0.85, "average_precision": 0.95, "support": 12}
@@ -165,11 +154,11 @@ def evaluate() -> None:
         "slices": [],
         "agreement": [],
     }
-    write_json("reports/metrics.json", report)
+    write_json(Path("reports/metrics.json"), report)
 
 
 def explain() -> None:
-    write_json("reports/explanations.json", {"errors": 0, "examples": [], "similar_pairs": []})
+    write_json(Path("reports/explanations.json"), {"errors": 0, "examples": [], "similar_pairs": []})
 
 
 def plot() -> None:

@@ -1,6 +1,5 @@
 """Log a result: find or create its run, and complete it with what training and evaluation wrote into `reports/`."""
 
-import csv
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
 from pipeline.corpus import tables
-from pipeline.files import read_json
+from pipeline.files import read_csv, read_json
 from pipeline.metrics import MODELS
 from pipeline.params import Params
 from pipeline.tracking import hashes, model_logging, revisions, runs, store
@@ -118,8 +117,7 @@ def log_training(client: MlflowClient, run: Run) -> None:
     metrics |= prefix_metrics("classifier/val_", training["validation"])
     metrics |= prefix_metrics("network/val_", training.get("network_validation", {}))
     metrics |= prefix_metrics("baseline/val_", baseline["validation"])
-    with (REPORTS / "history.csv").open(newline="") as file:
-        history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    history = [{name: float(value) for name, value in row.items()} for row in read_csv(REPORTS / "history.csv")]
     with tempfile.TemporaryDirectory() as folder:
         fingerprints = Path(folder, runs.TRAINING_FINGERPRINTS)
         write_fingerprints(fingerprints)
