@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,17 +32,17 @@ def write_models(baseline: LinearModel | None, temperature: float = 1.0) -> None
     write_network(temperature, is_ensemble=bool(baseline))
 
 
-def write_tokenizer() -> None:
-    fit_tokenizer(CLASS_OF_WORD, "code", vocab_size=10, max_length=100).save("models/tokenizer.json")
+def write_tokenizer(words: Iterable[str] = CLASS_OF_WORD) -> None:
+    fit_tokenizer(words, "code", vocab_size=100, max_length=100).save("models/tokenizer.json")
 
 
-def write_network(temperature: float, is_ensemble: bool) -> None:
+def write_network(temperature: float, is_ensemble: bool, class_of_word: Mapping[str, int] = CLASS_OF_WORD) -> None:
     """Write the network, whose required files are those that are in `models/` already, and its n-gram features."""
     empty = LogCountRatios(np.zeros(1, np.int64), np.zeros((1, len(LABELS)), np.float32))
     ngram_features.save(NgramFeatures(empty, 0, None), Path("models/ngram_features.safetensors"))
     vocabulary = json.loads(Path("models/tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     logits = np.zeros((len(vocabulary), len(LABELS)), np.float32)
-    for word, label in CLASS_OF_WORD.items():
+    for word, label in class_of_word.items():
         logits[vocabulary[word], label] = 2
     constants = [numpy_helper.from_array(logits, "logits"), numpy_helper.from_array(np.array([1]), "time_axis")]
     nodes = [

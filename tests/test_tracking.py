@@ -198,7 +198,7 @@ def test_compare_shows_what_differs_and_a_paired_test(repository: Path, tracking
     for name in ("accuracy", "macro_f1", "log_loss"):
         a, b = (each[name] for each in metrics)
         assert [f"test/{name}", f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}"] in rows
-    assert "Of 24 test examples 0 only A classifies correctly, 0 only B (McNemar's test, p = 1)." in output
+    assert "Of 48 test examples 0 only A classifies correctly, 0 only B (McNemar's test, p = 1)." in output
 
 
 def test_run_by_hand_is_refused_for_files_and_parameters_of_different_results(repository: Path) -> None:
