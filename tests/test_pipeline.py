@@ -3,13 +3,11 @@
 import csv
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
-from statistics import median
 
 import mlflow
 import pandas as pd
@@ -177,78 +175,6 @@ def test_lost_mlflow_store_is_rebuilt_by_one_command(repository: Path) -> None:
     expected = {name: value for name, value in old.data.metrics.items() if name != "train/epoch_seconds"}
     assert new.data.metrics == expected
     assert new.data.params == old.data.params
-
-
-def test_experiment_in_a_temporary_folder_logs_to_the_same_store(repository: Path) -> None:
-    before = runs(repository)
-
-    run(repository, "dvc", "exp", "run", "--temp", "--name", "other-seed", "--set-param", "train.seed=7")
-
-    new, *others = runs(repository)
-    assert [run.info.run_id for run in others] == [run.info.run_id for run in before]
-    assert new.info.status == "FINISHED"
-    assert new.data.params["train.seed"] == "7"
-    assert new.data.tags["dvc.experiment"] == "other-seed"
-    assert "other-seed" in run(repository, "dvc", "exp", "show", "--csv", "--no-pager")
-
-
-def file_of_experiment(repository: Path, path: str, experiment: str) -> str:
-    """The text of a file that git tracks, as an experiment wrote it."""
-    (revision,) = [
-        line.split()[0]
-        for line in run(
-            repository, "git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps"
-        ).splitlines()
-        if line.endswith(f"/{experiment}")
-    ]
-    return run(repository, "git", "show", f"{revision}:{path}")
-
-
-def test_summary_of_an_experiment_shows_its_metrics_and_changes_nothing(repository: Path) -> None:
-    metrics = json.loads(file_of_experiment(repository, "reports/metrics.json", "other-seed"))
-
-    output = run(repository, "python", "-m", "pipeline.report.summary", "other-seed")
-
-    (row,) = [line for line in output.splitlines() if line.strip().startswith("classifier")]
-    for name in ("accuracy", "macro_f1", "log_loss"):
-        assert f"{metrics['classifier'][name]:.4f}" in row
-    assert metrics["classifier"] != json.loads((repository / "reports/metrics.json").read_text())["classifier"]
-    assert "dvc exp apply other-seed" in output
-    assert run(repository, "git", "status", "--porcelain") == ""
-
-
-def test_experiments_are_compared_with_their_seconds_and_gradients(repository: Path) -> None:
-    only_trained = ["-S", "train.cell=rnn", "-S", "train.epochs=1", "train"]
-    run(repository, "dvc", "exp", "run", "--temp", "--name", "simple", *only_trained)
-    simple, other = (
-        json.loads(file_of_experiment(repository, "reports/train.json", name)) for name in ("simple", "other-seed")
-    )
-
-    output = run(repository, "python", "-m", "pipeline.experiments", "simple", "other-seed")
-
-    for name, report in zip(["simple", "other-seed"], [simple, other], strict=True):
-        (row,) = [line for line in output.splitlines() if line.split()[:1] == [name]]
-        seconds = [
-            point.value
-            for each in runs(repository)
-            if each.data.tags.get("dvc.experiment") == name
-            for point in MlflowClient(store(repository)).get_metric_history(each.info.run_id, "train/epoch_seconds")
-        ]
-        validation = report["validation"]
-        assert row.split()[1:] == [
-            f"{report['parameters']:,}", f"{median(seconds):.1f}", str(report["best_epoch"]),
-            f"{validation['accuracy']:.4f}", f"{validation['log_loss']:.4f}",
-        ]  # fmt: skip
-    assert simple["parameters"] < other["parameters"]
-    assert (repository / "reports/experiments.png").read_bytes().startswith(b"\x89PNG")
-    assert run(repository, "git", "status", "--porcelain") == ""
-
-
-@pytest.mark.parametrize("module", ["report.summary", "experiments"])
-def test_unknown_experiment_is_a_one_line_error(repository: Path, module: str) -> None:
-    output = run(repository, "python", "-m", f"pipeline.{module}", "nobody", code=1)
-
-    assert re.fullmatch(r"error: [^\n]*nobody[^\n]*dvc exp list[^\n]*\n", output), output
 
 
 def test_interrupted_training_is_killed_in_mlflow_and_the_next_repro_finishes_one_run(repository: Path) -> None:

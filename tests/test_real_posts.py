@@ -29,11 +29,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after all stages except `track`, on every second training and every fourth test post."""
+    """A folder after all stages except `track`, on every second training and every eighth test post."""
     folder, posts = tmp_path_factory.mktemp("real"), tmp_path_factory.mktemp("posts")
     with tarfile.open(archive) as tar:
         members = sorted((member for member in tar if "/" in member.name), key=lambda member: member.name)
-        for split, step in {"train": 2, "test": 4}.items():
+        for split, step in {"train": 2, "test": 8}.items():
             files = [member for member in members if member.name.startswith(f"{split}/") and member.isfile()]
             tar.extractall(posts, files[::step], filter="data")
     for name in ("dvc.yaml", "pipeline"):  # what the run's inputs_hash is made of
@@ -60,9 +60,9 @@ def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_accuracy_after_one_epoch(result: Path) -> None:
     metrics = json.loads((result / "reports/metrics.json").read_text())
 
-    assert metrics["examples"] == 2_000
-    assert metrics["classifier"]["accuracy"] >= 0.9  # 0.9145 when this was written
-    assert metrics["network"]["accuracy"] >= 0.86  # 0.887
+    assert metrics["examples"] == 1_000
+    assert metrics["classifier"]["accuracy"] >= 0.88  # 0.91 when this was written
+    assert metrics["network"]["accuracy"] >= 0.84  # 0.88
 
 
 def test_onnx_and_keras_agree_on_test_posts(result: Path) -> None:

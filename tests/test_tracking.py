@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import mlflow
 import pandas as pd
@@ -199,6 +200,54 @@ def test_compare_shows_what_differs_and_a_paired_test(repository: Path, tracking
         a, b = (each[name] for each in metrics)
         assert [f"test/{name}", f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}"] in rows
     assert "Of 48 test examples 0 only A classifies correctly, 0 only B (McNemar's test, p = 1)." in output
+
+
+def file_of_experiment(repository: Path, path: str, experiment: str) -> str:
+    """The text of a file that git tracks, as an experiment wrote it."""
+    return run(repository, "git", "show", f"{commit_of(repository, experiment)}:{path}")
+
+
+def test_summary_of_an_experiment_shows_its_metrics_and_changes_nothing(repository: Path) -> None:
+    metrics = json.loads(file_of_experiment(repository, "reports/metrics.json", "eight"))
+
+    output = run(repository, "python", "-m", "pipeline.report.summary", "eight")
+
+    (row,) = [line for line in output.splitlines() if line.strip().startswith("classifier")]
+    for name in ("accuracy", "macro_f1", "log_loss"):
+        assert f"{metrics['classifier'][name]:.4f}" in row
+    assert metrics["classifier"] != json.loads((repository / "reports/metrics.json").read_text())["classifier"]
+    assert "dvc exp apply eight" in output
+    assert run(repository, "git", "status", "--porcelain") == ""
+
+
+def test_experiments_are_compared_with_their_seconds_and_gradients(repository: Path) -> None:
+    names = ["eight", of_seed(repository, 7).data.tags["dvc.experiment"]]
+
+    output = run(repository, "python", "-m", "pipeline.experiments", *names)
+
+    for name in names:
+        report = json.loads(file_of_experiment(repository, "reports/train.json", name))
+        (row,) = [line for line in output.splitlines() if line.split()[:1] == [name]]
+        seconds = [
+            point.value
+            for each in runs(repository)
+            if each.data.tags.get("dvc.experiment") == name
+            for point in MlflowClient(store(repository)).get_metric_history(each.info.run_id, "train/epoch_seconds")
+        ]
+        validation = report["validation"]
+        assert row.split()[1:] == [
+            f"{report['parameters']:,}", f"{median(seconds):.1f}", str(report["best_epoch"]),
+            f"{validation['accuracy']:.4f}", f"{validation['log_loss']:.4f}",
+        ]  # fmt: skip
+    assert (repository / "reports/experiments.png").read_bytes().startswith(b"\x89PNG")
+    assert run(repository, "git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("module", ["report.summary", "experiments"])
+def test_unknown_experiment_is_a_one_line_error(repository: Path, module: str) -> None:
+    output = run(repository, "python", "-m", f"pipeline.{module}", "nobody", code=1)
+
+    assert re.fullmatch(r"error: [^\n]*nobody[^\n]*dvc exp list[^\n]*\n", output), output
 
 
 def test_run_by_hand_is_refused_for_files_and_parameters_of_different_results(repository: Path) -> None:

@@ -147,7 +147,9 @@ def evaluate() -> None:
     baseline_proba = np.array([np.eye(2)[known.get(text.split()[0], 0)] for text in texts])
     report: dict = {"examples": len(ids)}
     for model, answers in {"classifier": y_proba, "baseline": baseline_proba}.items():
-        report[model] = make_metrics(int((answers.argmax(axis=1) != y_true).sum()))
+        log_loss = float(-np.log(np.clip(answers[np.arange(len(ids)), y_true], 1e-15, 1)).mean())
+        n_errors = int((answers.argmax(axis=1) != y_true).sum())
+        report[model] = make_metrics(n_errors) | {"log_loss": round(log_loss, 6)}
         Path("reports/evaluation", model).mkdir(parents=True, exist_ok=True)
         rows = list(predictions.to_rows(ids, y_true, answers, classifier.labels))
         write_csv(Path(f"reports/evaluation/{model}/predictions.csv"), rows)
