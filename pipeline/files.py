@@ -74,11 +74,12 @@ def write_json(path: Path, value: Any, **options: Any) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows that all have the columns of the first one; there must be one."""
+    """Write rows that all have the columns of the first one; without a row, an empty file."""
     rows = iter(rows)
-    first = next(rows)
+    first = next(rows, None)
     with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, first)
-        writer.writeheader()
-        writer.writerow(first)
-        writer.writerows(rows)
+        if first is not None:
+            writer = csv.DictWriter(file, first)
+            writer.writeheader()
+            writer.writerow(first)
+            writer.writerows(rows)

@@ -8,7 +8,7 @@ import io
 import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -245,13 +245,13 @@ def find_problems(summary: Summary, max_rejects: float) -> Iterable[str]:
     minimum = fetch.MIN_EXAMPLES["test" in summary.splits]
     rare = [label for label in summary.labels if 0 < summary.train_labels[label] < minimum]
     if rare:
-        yield f"{len(rare):,} labels with fewer than {minimum} training examples, which fetch drops: {rare[0]!r}"
+        yield f"{n_labels(rare)} with fewer than {minimum} training examples, which fetch drops: {rare[0]!r}"
     only_test = [label for label in summary.labels if not summary.train_labels[label]]
     if only_test:
-        yield f"{len(only_test):,} labels that no training example has, for example {only_test[0]!r}"
+        yield f"{n_labels(only_test)} that no training example has, for example {only_test[0]!r}"
     no_test = [label for label, count in summary.train_labels.items() if count == summary.labels[label]]
     if "test" in summary.splits and no_test:
-        yield f"{len(no_test):,} labels that no test example has, for example {no_test[0]!r}: fetch will fail"
+        yield f"{n_labels(no_test)} that no test example has, for example {no_test[0]!r}: fetch will fail"
     if len(summary.labels) > 1 and summary.total:
         label, count = summary.labels.most_common(1)[0]
         if count > 0.8 * summary.total:
@@ -264,6 +264,10 @@ def find_problems(summary: Summary, max_rejects: float) -> Iterable[str]:
     long = sum(count for length, count in summary.lengths.items() if length > LONG)
     if long:
         yield f"{long:,} texts have more than {LONG:,} characters; the network reads vectorize.max_length tokens"
+
+
+def n_labels(labels: Sequence[str]) -> str:
+    return f"{len(labels):,} {'label' if len(labels) == 1 else 'labels'}"
 
 
 def quantile(lengths: Counter[int], share: float) -> int:

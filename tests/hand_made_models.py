@@ -13,7 +13,7 @@ from pipeline.features.ngram_features import NgramFeatures
 from pipeline.features.ngrams import LogCountRatios
 from pipeline.features.tokenizer import fit_tokenizer
 from pipeline.model import linear
-from pipeline.model.classifier import NO_DIGEST, with_digest
+from pipeline.model.classifier import DIGEST_PLACEHOLDER, insert_digest
 from pipeline.model.linear import LinearModel
 
 CLASS_OF_WORD = {"banana": 0, "dict": 1}  # the network's vocabulary
@@ -57,6 +57,6 @@ def write_network(temperature: float, is_ensemble: bool, class_of_word: Mapping[
     names = ["tokenizer.json", "ngram_features.safetensors", *(["baseline.safetensors"] if is_ensemble else [])]
     sha256 = {name: hashlib.sha256(Path("models", name).read_bytes()).hexdigest() for name in names}
     metadata = {"labels": json.dumps(LABELS), "required_files": json.dumps(sha256), "temperature": str(temperature)}
-    metadata["sha256"] = NO_DIGEST.decode()
+    metadata["sha256"] = DIGEST_PLACEHOLDER.decode()
     helper.set_model_props(model, metadata)
-    Path("models/model.onnx").write_bytes(with_digest(model.SerializeToString(deterministic=True)))
+    Path("models/model.onnx").write_bytes(insert_digest(model.SerializeToString(deterministic=True)))

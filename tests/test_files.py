@@ -30,6 +30,12 @@ def test_failed_write_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path: 
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_table_without_a_row_is_an_empty_file_and_read_as_such(tmp_path: Path) -> None:
+    files.write_csv(tmp_path / "none.csv", [])
+
+    assert files.read_csv(tmp_path / "none.csv") == []
+
+
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 def test_file_that_is_a_link_is_replaced(tmp_path: Path, link) -> None:
     cached, path = tmp_path / "cached", tmp_path / "metrics.json"

@@ -113,7 +113,7 @@ def test_problems_are_listed_with_their_row(source: Callable) -> None:
     assert "  - 1 row: no text, for example row 138 of mine.csv\n" in printed
     assert "  - 1 row: no label, for example row 139 of mine.csv\n" in printed
     assert "  - labels that differ only by case: 'Good', 'good'\n" in printed
-    assert "  - 1 labels with fewer than 5 training examples, which fetch drops: 'rare'\n" in printed
+    assert "  - 1 label with fewer than 5 training examples, which fetch drops: 'rare'\n" in printed
     assert "  - 120 texts are repeated" in printed
     assert "  - 1 texts have fewer than 3 characters\n" in printed
 
@@ -131,8 +131,8 @@ def test_several_files_are_shown_with_their_splits(source: Callable) -> None:
     printed = output("my_*.csv")
 
     assert "Examples: 16 (2 test, 14 train)" in printed
-    assert "  - 1 labels that no training example has, for example 'new'\n" in printed
-    assert "  - 1 labels that no test example has, for example 'bad': fetch will fail\n" in printed
+    assert "  - 1 label that no training example has, for example 'new'\n" in printed
+    assert "  - 1 label that no test example has, for example 'bad': fetch will fail\n" in printed
 
 
 def test_a_folder_of_texts_is_inspected(pack: Callable) -> None:

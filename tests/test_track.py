@@ -302,8 +302,23 @@ def test_tracking_that_was_interrupted_at_its_end_leaves_one_table_in_the_descri
     assert remove_note or again.data.tags[runs.NOTE] == first.data.tags[runs.NOTE]
 
 
+def raise_keyboard_interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def raise_key_error(*_: object, **__: object) -> None:
     raise KeyError("a bug")
+
+
+def test_ctrl_c_while_a_run_is_completed_leaves_it_killed(
+    config: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MlflowClient, "log_artifacts", raise_keyboard_interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        track.main()
+
+    assert [run.info.status for run in all_runs()] == ["KILLED"]
 
 
 def test_programming_error_is_no_error_of_the_store(config: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,13 +78,13 @@ def open_tables(source: Source, encoding: str | None) -> list[Table]:
 
 
 def profile_tables(tables: Sequence[Table]) -> dict[str, Profile]:
-    """What is in each column, over all rows of all files."""
+    """A profile of each column, over all rows of all tables."""
     values = (row.values for table in tables for row in read_table(table) if isinstance(row, Row))
     return columns.profile(tqdm(values, desc="  columns", unit=" rows", disable=None, leave=False))
 
 
 def choose_columns(tables: Sequence[Table], config: Fetch) -> tuple[Columns, bool]:
-    """The columns that `fetch.text` and `fetch.label` name, or a guess; and whether any was guessed.
+    """The columns that section `fetch` names, a guess for those it does not; and whether text or label was guessed.
 
     Raises UserError if a file lacks a column, or none looks like texts or labels.
     """
@@ -99,9 +99,9 @@ def choose_columns(tables: Sequence[Table], config: Fetch) -> tuple[Columns, boo
         split = split or columns.guess_split(profiles, split_of)
     names = list_names(name for table in tables for name in table.columns)
     if label is None or not text:
-        key = "fetch.text" if not text else "fetch.label"
+        missing = "label" if text else "text"
         raise UserError(
-            f"no column of {tables[0].name} looks like {key[6:]}s; set {key} to one of its columns: {names}"
+            f"no column of {tables[0].name} looks like {missing}s; set fetch.{missing} to one of its columns: {names}"
         )
     chosen = Columns(text, label, split, config.id)
     if label in text:
@@ -127,18 +127,23 @@ def read_checked(tables: Sequence[Table], chosen: Columns) -> Iterator[Example |
     The id is that of the column `fetch.id`, otherwise the line or number of the row, after the file's name if there are
     several. Raises UserError beyond the limits of a source.
     """
-    total = 0
+    n_rows = n_bytes = 0
     for table in tables:
         prefix = f"{table.name.partition('.')[0]}:" if len(tables) > 1 else ""
-        for count, row in enumerate(read_table(table)):
+        for row in read_table(table):
+            n_rows += 1
+            if n_rows > MAX_EXAMPLES:
+                raise UserError(f"{table.name}: the source has more than {MAX_EXAMPLES:,} rows; use a part of it")
             checked = to_example(row, table, chosen, prefix) if isinstance(row, Row) else row
             if isinstance(checked, Reject):
                 detail = checked.detail[:MAX_DETAIL].encode("utf-8", "replace").decode()
                 yield RejectedRow(table.name, checked.number, checked.reason, detail)
                 continue
-            total += len(checked.text)
-            if count > MAX_EXAMPLES or total > MAX_TOTAL_BYTES:
-                raise UserError(f"{table.name} has more than {MAX_EXAMPLES:,} rows or too much text; use a part of it")
+            n_bytes += len(checked.text.encode())
+            if n_bytes > MAX_TOTAL_BYTES:
+                raise UserError(
+                    f"{table.name}: the source has more than {MAX_TOTAL_BYTES:,} bytes of text; use a part of it"
+                )
             yield checked
 
 

@@ -1,4 +1,4 @@
-"""The trained classifier: texts in, probabilities out. `predict`, `evaluate` and the logged MLflow model use it.
+"""The trained classifier: texts in, probabilities out. `train`, `predict`, `evaluate` and the logged model use it.
 
 It reads a few files of `models/`, and imports no TensorFlow.
 """
@@ -24,7 +24,7 @@ from pipeline.model import linear
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
 NGRAM_FEATURES, BASELINE = "ngram_features.safetensors", "baseline.safetensors"
 BATCH_SIZE = 64
-NO_DIGEST = b"0" * 64
+DIGEST_PLACEHOLDER = b"0" * 64
 # What ONNX Runtime raises for a file that is not a model, or not one that it can run. They have no common base class.
 ONNX_ERRORS = (
     onnxruntime_errors.Fail, onnxruntime_errors.InvalidArgument, onnxruntime_errors.InvalidGraph,
@@ -37,14 +37,14 @@ def required_files(ensemble_with_baseline: bool) -> list[str]:
     return [TOKENIZER, NGRAM_FEATURES, *([BASELINE] if ensemble_with_baseline else [])]
 
 
-def with_digest(content: bytes) -> bytes:
-    """The content of an ONNX model with its own sha256 in place of `NO_DIGEST`, the value of its metadata `sha256`."""
-    return content.replace(NO_DIGEST, hashlib.sha256(content).hexdigest().encode())
+def insert_digest(content: bytes) -> bytes:
+    """The content of an ONNX model with its own sha256 in place of its metadata `sha256`, `DIGEST_PLACEHOLDER`."""
+    return content.replace(DIGEST_PLACEHOLDER, hashlib.sha256(content).hexdigest().encode())
 
 
-def has_its_digest(content: bytes, digest: str) -> bool:
-    """Whether the content of an ONNX model is what `with_digest` returned."""
-    return hashlib.sha256(content.replace(digest.encode(), NO_DIGEST)).hexdigest() == digest
+def matches_digest(content: bytes, digest: str) -> bool:
+    """Whether the content of an ONNX model is what `insert_digest` returned."""
+    return hashlib.sha256(content.replace(digest.encode(), DIGEST_PLACEHOLDER)).hexdigest() == digest
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
@@ -76,8 +76,10 @@ class Classifier:
         try:
             self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
             metadata = self.session.get_modelmeta().custom_metadata_map
-            if not has_its_digest(content, metadata["sha256"]):
-                raise ValueError("its content does not have its digest")
+            if "sha256" not in metadata:
+                raise UserError(f"{MODEL} is from another version of this code (it has no digest of its own); {remedy}")
+            if not matches_digest(content, metadata["sha256"]):
+                raise ValueError("its content does not match its digest")
             sha256: dict[str, str] = json.loads(metadata["required_files"])
             self.labels: list[str] = json.loads(metadata["labels"])
             self.temperature = float(metadata["temperature"])  # fitted on the validation split, or 1

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from pipeline import files
 from pipeline.model.backend import keras
-from pipeline.model.classifier import NO_DIGEST, required_files, with_digest
+from pipeline.model.classifier import DIGEST_PLACEHOLDER, insert_digest, required_files
 
 if TYPE_CHECKING:  # `explain`, which imports this module, does not depend on these parameters
     from pipeline.params.train import Train
@@ -46,11 +46,11 @@ def export_model(model: keras.Model, labels: list[str], params: Train, folder: P
             {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
         ),
         "temperature": "1.0",
-        "sha256": NO_DIGEST.decode(),
+        "sha256": DIGEST_PLACEHOLDER.decode(),
     }
     length, feature_dim = model.inputs[0].shape[1], sum(features.shape[-1] for features in model.inputs[1:])
     onnx_model = to_onnx(weights, feature_dim, length, metadata, params)
-    files.write_bytes(folder / "model.onnx", with_digest(onnx_model.SerializeToString(deterministic=True)))
+    files.write_bytes(folder / "model.onnx", insert_digest(onnx_model.SerializeToString(deterministic=True)))
 
 
 def set_temperature(path: Path, temperature: float) -> None:
@@ -58,10 +58,10 @@ def set_temperature(path: Path, temperature: float) -> None:
     model = onnx.load(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props} | {
         "temperature": str(temperature),
-        "sha256": NO_DIGEST.decode(),
+        "sha256": DIGEST_PLACEHOLDER.decode(),
     }
     helper.set_model_props(model, metadata)
-    files.write_bytes(path, with_digest(model.SerializeToString(deterministic=True)))
+    files.write_bytes(path, insert_digest(model.SerializeToString(deterministic=True)))
 
 
 def named_weights(model: keras.Model) -> Weights:

@@ -246,7 +246,7 @@ def no_class_regression(params: Registry, test: TestSet, y_pred: np.ndarray, y_p
     return Criterion(
         "no class regression",
         bool(change[worst] >= -params.class_margin),
-        f"the smallest change is that of {test.labels[worst]}: F1 {other_f1[worst]:.4f} to {f1[worst]:.4f}, "
+        f"the lowest change is that of {test.labels[worst]}: F1 {other_f1[worst]:.4f} to {f1[worst]:.4f}, "
         f"{change[worst]:+.4f} (may lose {params.class_margin:g})",
     )
 
@@ -255,7 +255,9 @@ def beats_baseline(test: TestSet, y_pred: np.ndarray, baseline: np.ndarray | Non
     """Its macro F1 is higher than that of the baseline that was fitted on the same examples."""
     name = "beats baseline"
     if baseline is None:
-        return Criterion(name, False, "its baseline was evaluated on another test split; run `dvc repro` on this one")
+        return Criterion(
+            name, False, "its run has no predictions of its baseline for this test split; `dvc repro` logs them"
+        )
     f1, baseline_f1 = (
         float(classification.per_class_f1(test.y_true, each, len(test.labels)).mean())
         for each in (y_pred, baseline.argmax(axis=1))
@@ -268,13 +270,14 @@ def no_leakage(client: MlflowClient, run: Run, test: TestSet) -> Criterion:
     """No test example, nor a near-duplicate of one, is among the examples that the model was fitted on."""
     name = "no leakage"
     if not (fitted_on := training_fingerprints(client, run)):
-        return Criterion(name, False, "its run has no fingerprints of its training examples; train it again")
+        return Criterion(name, False, "its run has no fingerprints of the examples it was fitted on; train it again")
     duplicates = near_duplicates_in_test(fitted_on)
-    detail = f"none of {len(test.ids):,} test examples is a near-duplicate of its {len(fitted_on):,} training examples"
+    n_examples, n_fitted_on = f"{len(test.ids):,}", f"{len(fitted_on):,}"
+    detail = f"none of {n_examples} test examples is a near-duplicate of the {n_fitted_on} examples it was fitted on"
     if duplicates:
         position, other, similarity = max(duplicates, key=lambda each: each[2])
         detail = (
-            f"{len(duplicates):,} of {len(test.ids):,} test examples are near-duplicates of its training examples; "
+            f"{len(duplicates):,} of {n_examples} test examples are near-duplicates of examples it was fitted on; "
             f"{test.ids[position]} has a similarity of {similarity:.0%} to {fitted_on[other][0]}"
         )
     return Criterion(name, not duplicates, detail, {"near_duplicates": len(duplicates)})
@@ -304,18 +307,19 @@ def same_test_set(
     if not champion:
         return Criterion(name, True, "no champion yet; compared with the baseline on the same examples")
     run = versions.find_run_of_version(client, champion)  # it may be deleted, which must not block a promotion
-    before = champion_test_md5 or (artifacts.dataset_digests(run).get("test") if run else None) or "unknown"
+    before = champion_test_md5 or (artifacts.dataset_digests(run).get("test") if run else None)
     if before == test.md5:
         return Criterion(name, True, f"the champion was promoted on this one (md5 {test.md5[:8]})")
-    detail = f"the champion was promoted on another one (md5 {before[:8]}); both were evaluated on {test.md5[:8]}"
+    other = f"another one (md5 {before[:8]})" if before else "one that is not recorded"
+    detail = f"the champion was promoted on {other}; both were evaluated on {test.md5[:8]}"
     fitted_on = training_fingerprints(client, run) if run else None
     if duplicates := len(near_duplicates_in_test(fitted_on or [])):
-        detail += f", {duplicates:,} of whose examples are near-duplicates of the champion's training examples"
+        detail += f", {duplicates:,} of whose examples are near-duplicates of examples the champion was fitted on"
     return Criterion(name, True, detail)
 
 
 def recorded_probabilities(client: MlflowClient, run: Run, model: str, test: TestSet) -> np.ndarray | None:
-    """The probabilities `[examples, classes]` of a model in the run's evaluation; None for another test split."""
+    """The probabilities `[examples, classes]` of a model in the run's evaluation; None if it has none for these."""
     if artifacts.dataset_digests(run).get("test") != test.md5:
         return None
     recorded = artifacts.read_predictions(client, run, model)
@@ -331,7 +335,7 @@ def prediction_consistency(challenger: Predictions, recorded: np.ndarray | None)
     """The model that would be served predicts as the one that was evaluated."""
     name = "prediction consistency"
     if recorded is None:
-        return Criterion(name, False, "its run was evaluated on another test split; run `dvc repro` on this one")
+        return Criterion(name, False, "its run has no predictions for this test split; `dvc repro` logs them")
     difference = np.abs(challenger.y_proba - recorded).max(axis=1)
     different = int((difference > TOLERANCE).sum())
     detail = f"all {len(difference):,} predictions are those of its evaluation, within {difference.max():.1e}"

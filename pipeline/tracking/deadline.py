@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-FREE = 1.0  # seconds of each call that do not count: a training logs each epoch, however long it takes
+FREE_SECONDS = 1.0  # of each call, which do not count: a training logs each epoch, however long it takes
 
 
 class Expired(Exception):
@@ -42,14 +42,14 @@ class Deadline:
         def waited() -> float:
             return (time.monotonic() - began) - (time.thread_time() - computed)
 
-        def end_or_go_on(*_) -> None:
-            remaining = self.left + FREE - waited()
+        def on_alarm(*_) -> None:
+            remaining = self.left + FREE_SECONDS - waited()
             if remaining <= 0:
                 raise self.expired()
             signal.setitimer(signal.ITIMER_REAL, remaining)
 
-        previous = signal.signal(signal.SIGALRM, end_or_go_on)
-        signal.setitimer(signal.ITIMER_REAL, self.left + FREE)
+        previous = signal.signal(signal.SIGALRM, on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, self.left + FREE_SECONDS)
         self.is_running = True
         try:
             yield
@@ -57,10 +57,10 @@ class Deadline:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
             self.is_running = False
-            self.left -= max(waited() - FREE, 0)
+            self.left -= max(waited() - FREE_SECONDS, 0)
 
     def expired(self) -> Expired:
-        return Expired(f"the server did not answer within {self.limit:g} s, which track.timeout sets")
+        return Expired(f"the server took more than {self.limit:g} s in all; track.timeout sets that")
 
 
 deadline = Deadline()  # of this process

@@ -51,7 +51,7 @@ LogEpoch = Callable[[dict[str, float]], None]
 
 @contextmanager
 def training_run(config: Params) -> Iterator[LogEpoch]:
-    """Create the run of this result for the time of its training; yields a function that logs an epoch's metrics.
+    """Create the run of this result, RUNNING while it trains; yields a function that logs an epoch's metrics.
 
     A training that fails or is stopped leaves the run FAILED or KILLED. Errors of the store never end a training: they
     are printed in one line, and `track` logs what is missing.
@@ -83,9 +83,15 @@ def training_run(config: Params) -> Iterator[LogEpoch]:
         yield log_epoch
     except BaseException as error:
         with defer_signals():
-            end({STATE: "ended"}, "FAILED" if isinstance(error, Exception) else "KILLED")
+            end({STATE: "ended"}, unfinished_status(error))
         raise
-    end({MODEL_MD5: hashes.md5(Path(hashes.MODEL)), STATE: "trained"}, "FINISHED")
+    with defer_signals():
+        end({MODEL_MD5: hashes.md5(Path(hashes.MODEL)), STATE: "trained"}, "FINISHED")
+
+
+def unfinished_status(error: BaseException) -> str:
+    """MLflow's status of a run that an error or a signal, such as Ctrl-C, ended."""
+    return "FAILED" if isinstance(error, Exception) else "KILLED"
 
 
 @contextmanager
@@ -110,9 +116,9 @@ def defer_signals() -> Iterator[None]:
 
 
 def begin_training_run(config: Params) -> tuple[MlflowClient | None, Run | None]:
-    """The client and a new run; (None, None) if MLflow is not available.
+    """The client and a new run; the client and None if the result needs no new run; None twice without MLflow.
 
-    There is no new run if the result has one that is trained, or that another process is training at this moment.
+    A result needs none if it has a run that is trained, or that a process of this machine is training at this moment.
     """
     try:
         with store.lock("runs"):
@@ -138,7 +144,7 @@ def terminate_orphaned_runs(client: MlflowClient, experiment: str) -> list[Run]:
     """
     with store_errors("write to"):
         running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
-        orphaned = abandoned(running)
+        orphaned = orphaned_runs(running)
         for run in orphaned:
             was_training = run.data.tags.get(STATE) in ("training", "ended")
             if was_training:
@@ -174,24 +180,24 @@ def find_runs(client: MlflowClient, experiment: str, tags: Mapping[str, str]) ->
     return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
-def runs_of_result(client: MlflowClient, experiment: str, names: Mapping[str, str]) -> tuple[list[Run], list[Run]]:
+def runs_of_result(client: MlflowClient, experiment: str, identity: Mapping[str, str]) -> tuple[list[Run], list[Run]]:
     """The finished runs of a result, which should be one, and the unfinished ones that nobody is writing.
 
-    `names` are its INPUTS_HASH and MODEL_MD5, and its RESULT_HASH if it was evaluated. Two machines that produce a
+    `identity` are its INPUTS_HASH and MODEL_MD5, and its RESULT_HASH if it was evaluated. Two machines that produce a
     result at the same time create two runs; both keep the first. Raises StoreError.
     """
-    inputs, model = {INPUTS_HASH: names[INPUTS_HASH]}, {MODEL_MD5: names[MODEL_MD5]}
-    finished = find_runs(client, experiment, {**names, STATE: "complete"})
+    inputs, model = {INPUTS_HASH: identity[INPUTS_HASH]}, {MODEL_MD5: identity[MODEL_MD5]}
+    finished = find_runs(client, experiment, {**identity, STATE: "complete"})
     trained = find_runs(client, experiment, inputs | model | {STATE: "trained"})
-    if RESULT_HASH not in names:  # a training alone is finished when it is trained
+    if RESULT_HASH not in identity:  # a training alone is finished when it is trained
         finished += [run for run in trained if run.info.status == "FINISHED"]
         trained = [run for run in trained if run not in finished]
     # These have no MODEL_MD5, because the store was unavailable when the training ended.
     training = find_runs(client, experiment, inputs | {STATE: "training"})
-    return finished, abandoned(trained + training)
+    return finished, orphaned_runs(trained + training)
 
 
-def abandoned(runs: Iterable[Run]) -> list[Run]:
+def orphaned_runs(runs: Iterable[Run]) -> list[Run]:
     """The runs that no process of this machine is writing, without those that another machine may be writing."""
     return [run for run in runs if run.info.status != "RUNNING" or (is_on_this_machine(run) and not is_alive(run))]
 
@@ -256,15 +262,18 @@ def log_run_inputs(client: MlflowClient, run: Run, config: Params, inputs: dict[
 
 @contextmanager
 def open_run(client: MlflowClient, run: Run) -> Iterator[None]:
-    """Make the run MLflow's active run and RUNNING, then FINISHED, or FAILED after an error. Raises StoreError."""
+    """Make the run MLflow's active run and RUNNING, then FINISHED, or FAILED or KILLED after an error.
+
+    Raises StoreError.
+    """
     with store_errors("write to"):
         set_tags(client, run, {PROCESS: this_process()})
         mlflow.start_run(run_id=run.info.run_id)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         with suppress(StoreError), store_errors():
-            mlflow.end_run("FAILED")
+            mlflow.end_run(unfinished_status(error))
         raise
     with store_errors("write to"):
         mlflow.end_run()

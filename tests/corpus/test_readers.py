@@ -327,6 +327,25 @@ def test_split_of_a_file_is_that_of_its_name_or_of_its_folder(file: Callable) ->
 # Columns and checks
 
 
+@pytest.mark.parametrize(
+    ("limit", "message"), [("MAX_EXAMPLES", "more than 3 rows"), ("MAX_TOTAL_BYTES", "more than 3 bytes of text")]
+)
+def test_limits_of_a_source_count_over_all_of_its_files(
+    file: Callable, monkeypatch: pytest.MonkeyPatch, limit: str, message: str
+) -> None:
+    """Rejected rows count as rows, and é as two bytes."""
+    paths = [file(f"{name}.csv", "text,label\na,x\né,\n") for name in ("one", "two")]
+    tables = [open_table(path, path.name, None) for path in paths]
+    chosen = Columns(("text",), "label", None, None)
+    monkeypatch.setattr(f"pipeline.corpus.rows.{limit}", 4)
+    assert len(list(read_checked(tables, chosen))) == 4
+    monkeypatch.setattr(f"pipeline.corpus.rows.{limit}", 3)
+    paths[0].write_text("text,label\né,x\né,x\n", encoding="utf-8")
+
+    with pytest.raises(UserError, match=message):
+        list(read_checked(tables, chosen))
+
+
 def checked(path: Path, **config) -> list[Example | RejectedRow]:
     tables = [open_table(path, path.name, config.get("encoding"))]
     chosen, _ = choose_columns(tables, CONFIG.model_copy(update=config))

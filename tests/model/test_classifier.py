@@ -19,13 +19,13 @@ from pipeline.features.tokenizer import encode_texts, fit_tokenizer
 from pipeline.model import export, linear
 from pipeline.model.classifier import (
     BATCH_SIZE,
-    NO_DIGEST,
+    DIGEST_PLACEHOLDER,
     Classifier,
     apply_temperature,
     geometric_mean,
+    insert_digest,
     log_probabilities,
     required_files,
-    with_digest,
 )
 
 WORDS = ["how", "do", "i", "sort", "a", "dict", "by", "value", ";", "in", "{", "blank", "}", "?", "please"]
@@ -320,13 +320,24 @@ def test_a_file_that_is_no_model_is_refused(copied: Path) -> None:
 def change_metadata(folder: Path, **changes: str | None) -> None:
     """Change entries of the metadata of the ONNX model; None removes one."""
     model = onnx.load(folder / "model.onnx")
-    metadata = {entry.key: entry.value for entry in model.metadata_props} | {"sha256": NO_DIGEST.decode()} | changes
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    metadata |= {"sha256": DIGEST_PLACEHOLDER.decode()} | changes
     helper.set_model_props(model, {key: value for key, value in metadata.items() if value is not None})
-    (folder / "model.onnx").write_bytes(with_digest(model.SerializeToString(deterministic=True)))
+    (folder / "model.onnx").write_bytes(insert_digest(model.SerializeToString(deterministic=True)))
 
 
-@pytest.mark.parametrize("key", ["labels", "required_files", "temperature", "sha256"])
-@pytest.mark.parametrize("value", [None, "", "{"])
+def test_a_model_of_before_digests_is_told_from_a_damaged_one(copied: Path) -> None:
+    change_metadata(copied, sha256=None)
+
+    with pytest.raises(UserError, match=r"^model\.onnx is from another version of this code"):
+        Classifier(copied)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key in ("labels", "required_files", "temperature") for value in (None, "", "{")]
+    + [("sha256", ""), ("sha256", "{")],
+)
 def test_a_model_with_missing_or_damaged_metadata_is_refused(copied: Path, key: str, value: str | None) -> None:
     change_metadata(copied, **{key: value})
 

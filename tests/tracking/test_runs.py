@@ -97,6 +97,26 @@ def test_second_ctrl_c_while_the_end_is_logged_does_not_leave_the_run_running(
     assert (run.info.status, run.data.tags[runs.STATE]) == ("KILLED", "ended")
 
 
+def test_ctrl_c_while_a_success_is_logged_comes_after_it(
+    config: params.Params, all_runs: AllRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_terminated = MlflowClient.set_terminated
+
+    def interrupt(self: MlflowClient, *arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        set_terminated(self, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", interrupt)
+    Path("models").mkdir(exist_ok=True)
+    Path(runs.hashes.MODEL).write_bytes(b"a model")
+
+    with pytest.raises(KeyboardInterrupt), runs.training_run(config):
+        pass
+
+    (run,) = all_runs()
+    assert (run.info.status, run.data.tags[runs.STATE]) == ("FINISHED", "trained")
+
+
 def test_ctrl_c_while_the_run_is_created_ends_it(
     config: params.Params, all_runs: AllRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
