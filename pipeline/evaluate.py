@@ -40,6 +40,7 @@ class Evaluation:
     y_true: np.ndarray  # int [examples]
     y_proba: dict[str, np.ndarray]  # by model: classifier, network (of an ensemble), baseline; [examples, classes]
     uncalibrated: np.ndarray  # [examples, classes]: the classifier's, before temperature scaling
+    network_weight: float
     temperature: float
 
     @property
@@ -87,7 +88,9 @@ def predict(classifier: Classifier, baseline: linear.LinearModel, texts: list[st
         y_proba["network"] = network
     y_proba["baseline"] = baseline_proba
     y_true = predictions.label_indices(names, classifier.labels)
-    return Evaluation(classifier.labels, y_true, y_proba, uncalibrated, classifier.temperature)
+    return Evaluation(
+        classifier.labels, y_true, y_proba, uncalibrated, classifier.network_weight, classifier.temperature
+    )
 
 
 def compute_metrics(evaluation: Evaluation, test_slices: Sequence[slices.Slice]) -> dict[str, Any]:
@@ -109,6 +112,7 @@ def compute_metrics(evaluation: Evaluation, test_slices: Sequence[slices.Slice])
             "only_classifier_correct": only_classifier, "only_baseline_correct": only_baseline, "p_value": p_value
         },
         "uncalibrated": {"log_loss": uncalibrated["log_loss"], "ece": uncalibrated["ece"]},
+        "network_weight": evaluation.network_weight,
         "temperature": evaluation.temperature,
         # DVC leaves lists out where it compares metrics, which keeps its tables short.
         "confidence_intervals": {

@@ -172,11 +172,10 @@ def word_attributions(
         by_character = np.zeros(len(text))
         # A text without tokens has one value, for the unknown token that stands for it, and no span.
         for (start, end), value in zip(token_spans(classifier.tokenizer, text), values, strict=False):
-            by_character[start:end] += value / max(end - start, 1)
+            by_character[start:end] += classifier.network_weight * value / max(end - start, 1)
         if classifier.baseline:
             by_class = linear.attributions(classifier.baseline, text) / classifier.baseline.temperature
-            by_character += by_class[:, target[row]] - by_class[:, reference[row]]
-            by_character /= 2
+            by_character += (1 - classifier.network_weight) * (by_class[:, target[row]] - by_class[:, reference[row]])
         result.append(largest_attributions(text, by_character / classifier.temperature))
     return result
 

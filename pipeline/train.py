@@ -99,25 +99,30 @@ def add_ngram_features(
 
 
 def validate(y_true: np.ndarray, config: Train) -> dict[str, Any]:
-    """Fit the temperature on the validation split, and evaluate the exported classifier there.
+    """Fit the network's weight and the temperature on the validation split, and evaluate the exported classifier there.
 
     If that is an ensemble, its network is also evaluated alone. `y_true` are class indices `[examples]`.
     """
     from pipeline.metrics import calibration, classification  # they import scikit-learn, see main
     from pipeline.model import export, linear
-    from pipeline.model.classifier import Classifier, apply_temperature, log_probabilities
+    from pipeline.model.classifier import Classifier, apply_temperature, geometric_mean, log_probabilities
 
     classifier = Classifier(MODELS)
     texts = tables.read_column(VALIDATION, "text")
     network = classifier.predict_network_proba(texts)
     baseline = linear.predict_proba(classifier.baseline, texts) if classifier.baseline else None
-    y_proba = classifier.ensemble(network, baseline)
-    temperature = 1.0
+    weight, temperature, y_proba = 1.0, 1.0, network
+    if baseline is not None:
+        weight = calibration.fit_network_weight(y_true, log_probabilities(network), log_probabilities(baseline))
+        y_proba = geometric_mean(network, baseline, weight)
     if config.temperature_scaling:
         temperature = calibration.fit_temperature(y_true, log_probabilities(y_proba))
-        export.set_temperature(MODELS / "model.onnx", temperature)
-    scaled = apply_temperature(y_proba, temperature)
-    report = {"temperature": temperature, "validation": classification.classification_metrics(y_true, scaled)}
+    export.set_metadata(MODELS / "model.onnx", network_weight=weight, temperature=temperature)
+    report = {
+        "network_weight": weight,
+        "temperature": temperature,
+        "validation": classification.classification_metrics(y_true, apply_temperature(y_proba, temperature)),
+    }
     if classifier.baseline:
         report["network_validation"] = classification.classification_metrics(y_true, network)
     return report
@@ -136,11 +141,12 @@ def write_reports(history: list[dict[str, float]], norms: dict[str, np.ndarray],
 
 
 def summarize(report: dict[str, Any]) -> str:
-    """`accuracy 0.974, log loss 0.083 (network alone: accuracy 0.948, log loss 0.127)`"""
+    """`accuracy 0.974, log loss 0.083 (network alone: accuracy 0.948, log loss 0.127; its weight is 0.61)`"""
     text = "accuracy {accuracy:.3f}, log loss {log_loss:.3f}"
     if "network_validation" not in report:
         return text.format(**report["validation"])
-    return f"{text.format(**report['validation'])} (network alone: {text.format(**report['network_validation'])})"
+    network = f"{text.format(**report['network_validation'])}; its weight is {report['network_weight']:.2f}"
+    return f"{text.format(**report['validation'])} (network alone: {network})"
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def write_network(temperature: float, is_ensemble: bool, class_of_word: Mapping[
     names = ["tokenizer.json", "ngram_features.safetensors", *(["baseline.safetensors"] if is_ensemble else [])]
     sha256 = {name: hashlib.sha256(Path("models", name).read_bytes()).hexdigest() for name in names}
     metadata = {"labels": json.dumps(LABELS), "required_files": json.dumps(sha256), "temperature": str(temperature)}
+    metadata["network_weight"] = "0.5" if is_ensemble else "1.0"
     metadata["sha256"] = DIGEST_PLACEHOLDER.decode()
     helper.set_model_props(model, metadata)
     Path("models/model.onnx").write_bytes(insert_digest(model.SerializeToString(deterministic=True)))

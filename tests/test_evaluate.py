@@ -76,7 +76,8 @@ def evaluated(make_models: Callable, baseline: LinearModel) -> dict:
 # Metrics
 
 
-KEYS = ["mcnemar", "uncalibrated", "temperature", "confidence_intervals", "macro_f1_difference_interval"]
+KEYS = ["mcnemar", "uncalibrated", "network_weight", "temperature", "confidence_intervals"]
+KEYS += ["macro_f1_difference_interval"]
 KEYS += ["per_class", "slices", "agreement"]
 
 
@@ -103,7 +104,7 @@ def test_ensemble_has_metrics_of_its_own_and_of_its_network(make_models: Callabl
 
     assert list(metrics) == ["examples", "classifier", "network", "baseline", *KEYS]
     assert metrics["network"]["log_loss"] == pytest.approx(LOG_LOSS, abs=1e-6)
-    expected = geometric_mean(NETWORK, linear.predict_proba(baseline, [text for text, _ in TEST]))
+    expected = geometric_mean(NETWORK, linear.predict_proba(baseline, [text for text, _ in TEST]), 0.5)
     np.testing.assert_allclose(read_predictions("classifier").y_proba, expected, atol=2e-6)
     log_loss = -np.log(expected[range(5), [0, 0, 1, 0, 0]]).mean()
     assert metrics["classifier"]["log_loss"] == pytest.approx(log_loss, abs=1e-5)
@@ -175,7 +176,7 @@ def test_ensemble_is_scaled_and_its_members_are_not(make_models: Callable, basel
     metrics = run_evaluate(make_models, baseline, is_ensemble=True, temperature=2)
 
     baseline_proba = linear.predict_proba(baseline, [text for text, _ in TEST])
-    ensemble = geometric_mean(NETWORK, baseline_proba)
+    ensemble = geometric_mean(NETWORK, baseline_proba, 0.5)
     np.testing.assert_allclose(read_predictions("classifier").y_proba, apply_temperature(ensemble, 2), atol=2e-6)
     np.testing.assert_allclose(read_predictions("network").y_proba, NETWORK, atol=2e-6)
     np.testing.assert_allclose(read_predictions("baseline").y_proba, baseline_proba, atol=2e-6)

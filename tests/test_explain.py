@@ -60,7 +60,7 @@ def write_models(folder: Path, is_ensemble: bool, random_network: Callable, smal
     feature_dim = ngram_features.transform(features, examples).shape[1]
     network = random_network(config, tokenizer.get_vocab_size(), len(LABELS), feature_dim=feature_dim)
     export.export_model(network, LABELS, config, folder)
-    export.set_temperature(folder / "model.onnx", 2.0)
+    export.set_metadata(folder / "model.onnx", network_weight=0.25, temperature=2.0)
 
 
 def write_predictions(model: str, rows: list[list[float]]) -> None:
@@ -244,7 +244,7 @@ def test_attribution_of_a_single_word_is_its_whole_effect_on_the_log_odds(
     baseline, baseline_without = (
         linear.decision_function(classifier.baseline, ["dict", ""]) / classifier.baseline.temperature
     )
-    effect = ((with_word - without_word) + (baseline - baseline_without)) / 2 / classifier.temperature
+    effect = (0.25 * (with_word - without_word) + 0.75 * (baseline - baseline_without)) / classifier.temperature
     ((start, end, value),) = of_text
     assert (start, end) == (0, 4)
     assert value == pytest.approx(effect[1] - effect[2], abs=0.01)

@@ -25,8 +25,8 @@ def test_metrics_have_the_documented_keys_and_match_the_predictions(repository: 
     metrics = json.loads((repository / "reports/metrics.json").read_text())
 
     assert list(metrics) == [
-        *("examples", "classifier", "network", "baseline", "mcnemar", "uncalibrated", "temperature"),
-        *("confidence_intervals", "macro_f1_difference_interval", "per_class", "slices", "agreement"),
+        *("examples", "classifier", "network", "baseline", "mcnemar", "uncalibrated", "network_weight"),
+        *("temperature", "confidence_intervals", "macro_f1_difference_interval", "per_class", "slices", "agreement"),
     ]
     assert metrics["examples"] == 80
     for model in ("classifier", "network", "baseline"):

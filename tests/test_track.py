@@ -71,7 +71,13 @@ def test_result_without_a_run_gets_one_from_its_files(
     assert run.info.status == "FINISHED"
     assert epochs_of(run) == [(1, 0.4), (2, 0.3)]
     assert run.data.metrics == {
-        **{"train/loss": 0.4, "val/log_loss": 0.3, "model/parameters": 12, "model/best_epoch": 2},
+        **{
+            "train/loss": 0.4,
+            "val/log_loss": 0.3,
+            "model/parameters": 12,
+            "model/best_epoch": 2,
+            "model/temperature": 1.25,
+        },
         **{"classifier/val_accuracy": 0.9, "classifier/val_macro_f1": 0.8},
         **{"classifier/val_log_loss": 0.3, "classifier/val_ece": 0.05},
         **{"network/val_accuracy": 0.75, "network/val_macro_f1": 0.8},

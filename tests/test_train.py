@@ -178,7 +178,7 @@ def test_history_report_and_mlflow_have_every_epoch(trained: Callable) -> None:
 
     history, report = read_history(), read_report()
     assert [row["epoch"] for row in history] == [1, 2]
-    assert list(report) == ["parameters", "best_epoch", "temperature", "validation"]
+    assert list(report) == ["parameters", "best_epoch", "network_weight", "temperature", "validation"]
     # Without patience, the last epoch counts as the best: the exported weights are its weights.
     assert report["best_epoch"] == 2
     assert_metrics_of_epoch(report["validation"], history[-1])
@@ -216,14 +216,20 @@ def test_without_temperature_scaling_the_temperature_is_1(trained: Callable) -> 
 
 
 @pytest.mark.slow
-def test_the_temperature_is_fitted_on_validation_and_scales_the_predictions(trained: Callable) -> None:
+def test_weight_and_temperature_are_fitted_on_validation_and_make_the_predictions(
+    trained: Callable,
+) -> None:
     trained(**ENSEMBLE)
 
     classifier, report = Classifier(Path("models")), read_report()
     assert classifier.baseline
     texts, y_true = read_validation(classifier)
     network = classifier.predict_network_proba(texts)
-    unscaled = classifier.ensemble(network, linear.predict_proba(classifier.baseline, texts))
+    baseline = linear.predict_proba(classifier.baseline, texts)
+    weight = calibration.fit_network_weight(y_true, log_probabilities(network), log_probabilities(baseline))
+    assert report["network_weight"] == classifier.network_weight == pytest.approx(weight, abs=1e-3)
+    assert 0 <= weight != 0.5
+    unscaled = classifier.ensemble(network, baseline)
     fitted = calibration.fit_temperature(y_true, log_probabilities(unscaled))
     assert report["temperature"] == classifier.temperature == pytest.approx(fitted, abs=1e-3)
     assert classifier.temperature < 0.9

@@ -125,7 +125,7 @@ def train() -> None:
             Path("models", name).write_text(f"{name} of seed {config.train.seed}")
         write_csv(Path("reports/history.csv"), history)
         write_csv(Path("reports/gradients.csv"), [{"steps_back": 0, "before": 1.0, "after": 2.0}])
-        report = {"parameters": 12, "best_epoch": config.train.epochs, "temperature": 1.0}
+        report = {"parameters": 12, "best_epoch": config.train.epochs, "network_weight": 1.0, "temperature": 1.0}
         write_json(Path("reports/train.json"), report | {"validation": make_metrics(config.train.seed % 3)})
     print(f"train: {config.train.epochs} epochs")
 
@@ -159,6 +159,7 @@ def evaluate() -> None:
     report |= {
         "mcnemar": {"only_classifier_correct": 2, "only_baseline_correct": 0, "p_value": 0.5},
         "uncalibrated": {"log_loss": 0.4, "ece": 0.1},
+        "network_weight": classifier.network_weight,
         "temperature": classifier.temperature,
         "confidence_intervals": {"classifier": interval, "baseline": interval},
         "macro_f1_difference_interval": [-0.1, 0.1],

@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from pipeline.metrics import DECIMALS
 
 BINS = 15
+EQUAL_WEIGHTS = 16.0  # nats: the penalty on the squared distance of both weights from one half (docs/experiments.md)
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 COVERAGES = np.linspace(0.05, 1, 20)
 
@@ -31,6 +32,29 @@ def fit_temperature(y_true: np.ndarray, scores: np.ndarray) -> float:
         bounds=(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)), method="bounded", options={"xatol": 1e-6},
     )  # fmt: skip
     return round(float(np.exp(result.x)), 4)
+
+
+def fit_network_weight(y_true: np.ndarray, network: np.ndarray, baseline: np.ndarray) -> float:
+    """The weight, from 0 to 1, of the network in the geometric mean with the baseline that has the lowest log loss.
+
+    `network` and `baseline` are log-probabilities `[examples, classes]` and `y_true` class indices `[examples]`, of the
+    validation split. The scores are `a * network + b * baseline` with a, b >= 0, a logarithmic opinion pool (Genest &
+    Zidek 1986) of weight a / (a + b) at the temperature 1 / (a + b). A penalty on the total log loss, `EQUAL_WEIGHTS`
+    times the squared distance of a and b from one half, keeps the weight near that if there are few examples.
+    """
+    rows, models = np.arange(len(y_true)), np.stack([network, baseline]).astype(float)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """The total log loss with the penalty, and its gradient."""
+        log_proba = log_softmax(np.tensordot(weights, models, 1), axis=1)
+        expected = (np.exp(log_proba) * models).sum(axis=2)
+        distance = weights - 0.5
+        penalty, of_penalty = EQUAL_WEIGHTS * (distance**2).sum(), 2 * EQUAL_WEIGHTS * distance
+        gradient = (expected - models[:, rows, y_true]).sum(axis=1) + of_penalty
+        return -log_proba[rows, y_true].sum() + penalty, gradient
+
+    a, b = minimize(loss, [0.5, 0.5], jac=True, method="L-BFGS-B", bounds=[(0, None)] * 2).x
+    return round(float(a / (a + b)), 4) if a + b else 0.5
 
 
 def reliability_bins(y_true: np.ndarray, y_proba: np.ndarray) -> list[dict[str, float]]:

@@ -52,9 +52,10 @@ def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, np.float32(1e-30)))
 
 
-def geometric_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The normalized geometric mean of two models' probabilities, float32 `[examples, classes]`."""
-    return softmax((log_probabilities(a) + log_probabilities(b)) / 2, axis=1)
+def geometric_mean(network: np.ndarray, baseline: np.ndarray, network_weight: float) -> np.ndarray:
+    """The normalized, weighted geometric mean of two models' probabilities, float32 `[examples, classes]`."""
+    w = np.float32(network_weight)
+    return softmax(w * log_probabilities(network) + (1 - w) * log_probabilities(baseline), axis=1)
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -65,8 +66,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 class Classifier:
     """The ONNX model and its required files, read from a folder.
 
-    The ONNX model's metadata names the required files with their digests, its own digest, the labels, and the
-    temperature.
+    The ONNX model's metadata names the required files with their digests, its own digest, the labels, the weight of
+    the network in the ensemble, and the temperature.
     Raises FileNotFoundError if a file is missing, UserError if one is damaged or belongs to another model.
     """
 
@@ -82,7 +83,9 @@ class Classifier:
                 raise ValueError("its content does not match its digest")
             sha256: dict[str, str] = json.loads(metadata["required_files"])
             self.labels: list[str] = json.loads(metadata["labels"])
-            self.temperature = float(metadata["temperature"])  # fitted on the validation split, or 1
+            # Both are fitted on the validation split; or they are 1.
+            self.network_weight = float(metadata["network_weight"])
+            self.temperature = float(metadata["temperature"])
             _, length = self.session.get_inputs()[0].shape  # a number if the network reads padding, otherwise a name
         except (*ONNX_ERRORS, KeyError, ValueError) as error:  # the last two: metadata are missing or not JSON
             raise UserError(f"{MODEL} is damaged ({' '.join(str(error).split())}); {remedy}") from None
@@ -113,7 +116,9 @@ class Classifier:
 
     def ensemble(self, network: np.ndarray, baseline: np.ndarray | None) -> np.ndarray:
         """The network's probabilities, averaged with the baseline's if it is part of this classifier; not scaled."""
-        return geometric_mean(network, baseline) if self.baseline and baseline is not None else network
+        if self.baseline and baseline is not None:
+            return geometric_mean(network, baseline, self.network_weight)
+        return network
 
     def predict_network_proba(
         self, texts: list[str], on_batch: Callable[[int], object] = lambda n_texts: None

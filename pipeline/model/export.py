@@ -45,6 +45,7 @@ def export_model(model: keras.Model, labels: list[str], params: Train, folder: P
         "required_files": json.dumps(
             {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
         ),
+        "network_weight": "0.5" if params.ensemble_with_baseline else "1.0",
         "temperature": "1.0",
         "sha256": DIGEST_PLACEHOLDER.decode(),
     }
@@ -53,13 +54,11 @@ def export_model(model: keras.Model, labels: list[str], params: Train, folder: P
     files.write_bytes(folder / "model.onnx", insert_digest(onnx_model.SerializeToString(deterministic=True)))
 
 
-def set_temperature(path: Path, temperature: float) -> None:
-    """Set the temperature in the metadata of the ONNX model; it was 1."""
+def set_metadata(path: Path, **values: float) -> None:
+    """Set `network_weight` or `temperature` in the metadata of the ONNX model."""
     model = onnx.load(path)
-    metadata = {entry.key: entry.value for entry in model.metadata_props} | {
-        "temperature": str(temperature),
-        "sha256": DIGEST_PLACEHOLDER.decode(),
-    }
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    metadata |= {name: str(value) for name, value in values.items()} | {"sha256": DIGEST_PLACEHOLDER.decode()}
     helper.set_model_props(model, metadata)
     files.write_bytes(path, insert_digest(model.SerializeToString(deterministic=True)))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.metrics import MODELS
-from pipeline.report.summary import MODEL_NAMES
+from pipeline.report.summary import MODEL_NAMES, describe_weights
 
 MAX_LENGTH = 5000  # characters, as MLflow keeps of a description
 MAX_LABELS = 20  # with a row of their own
@@ -46,7 +46,7 @@ def render_card(
         "## Metrics",
         f"On {metrics['examples']:,} held-out test examples, with 95% bootstrap confidence intervals:",
         metrics_table(metrics),
-        describe_calibration(metrics),
+        describe_weights(metrics) + describe_calibration(metrics),
         "## Limits",
         describe_limits(params, corpus["sample"]),
         "## Reproduction",

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from pipeline.files import read_json, write_text
 from pipeline.metrics import MODELS
-from pipeline.report.summary import MODEL_NAMES, describe_mcnemar
+from pipeline.report.summary import MODEL_NAMES, describe_mcnemar, describe_weights
 
 HERE = Path(__file__).parent
 REPORTS = Path("reports")
@@ -59,7 +59,7 @@ def write_page(
         title=format_title(split["corpus"]["source"], run_name, date), worsened=worsened_by_scaling(metrics),
         split=split, metrics=metrics, training=training,
         names={model: MODEL_NAMES[model] for model in MODELS if model in metrics},
-        verdict=describe_mcnemar(metrics["mcnemar"]), champion=champion, standing=standing,
+        verdict=describe_weights(metrics) + describe_mcnemar(metrics["mcnemar"]), champion=champion, standing=standing,
         provenance=provenance, parameters=parameters,
         labels=[row["label"] for row in metrics["per_class"]],
         rows=rows, n_errors=explanations["errors"], n_shown=sum(row["y_true"] != row["y_pred"] for row in rows),

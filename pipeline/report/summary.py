@@ -34,7 +34,7 @@ def main(experiment: str | None) -> None:
     for model in MODELS:
         if model in metrics:
             print(f"  {format_row(model, metrics)}")
-    print(f"\n{describe_mcnemar(metrics['mcnemar'])}")
+    print(f"\n{describe_weights(metrics)}{describe_mcnemar(metrics['mcnemar'])}")
     if experiment:
         print(f"\nThe run is in MLflow (`make ui`); `dvc exp apply {experiment}` brings its model into the workspace.")
         return
@@ -67,6 +67,17 @@ def describe_mcnemar(mcnemar: Mapping[str, float]) -> str:
         return f"No significant difference between classifier and baseline: {counts}."
     better, worse = ("classifier", "baseline") if ours > theirs else ("baseline", "classifier")
     return f"The {better} is significantly better than the {worse}: {counts}."
+
+
+def describe_weights(metrics: Mapping[str, Any]) -> str:
+    """One sentence on the weights of network and baseline in an ensemble, with a blank after it; otherwise nothing."""
+    if "network_weight" not in metrics or "network" not in metrics:  # no ensemble, or a result of an older version
+        return ""
+    weight = metrics["network_weight"]
+    if weight in (0, 1):
+        useless, other = ("network", "baseline") if weight == 0 else ("baseline", "network")
+        return f"The {useless} has the weight 0, so the classifier is the {other}. "
+    return f"The weight of the network in the classifier is {weight:.2f}, that of the baseline {1 - weight:.2f}. "
 
 
 def is_committed() -> bool:

@@ -113,7 +113,8 @@ def log_training(client: MlflowClient, run: Run) -> None:
     """
     run_id = run.info.run_id
     training, baseline = read_report("train"), read_report("baseline")
-    metrics = {f"model/{name}": training[name] for name in ("parameters", "best_epoch")}
+    names = ("parameters", "best_epoch", "network_weight", "temperature")
+    metrics = {f"model/{name}": training[name] for name in names if name in training}
     metrics |= prefix_metrics("classifier/val_", training["validation"])
     metrics |= prefix_metrics("network/val_", training.get("network_validation", {}))
     metrics |= prefix_metrics("baseline/val_", baseline["validation"])

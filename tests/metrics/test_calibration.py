@@ -11,6 +11,7 @@ from pipeline.metrics.calibration import (
     MIN_TEMPERATURE,
     coverage_curve,
     expected_calibration_error,
+    fit_network_weight,
     fit_temperature,
     reliability_bins,
 )
@@ -23,6 +24,48 @@ def make_predictions(confidence: list[float], correct: list[bool]) -> tuple[np.n
 
 def log_loss(y_true: np.ndarray, scores: np.ndarray) -> float:
     return -sum(math.log(softmax(row)[label]) for label, row in zip(y_true, scores, strict=True)) / len(y_true)
+
+
+# The weight of the network in an ensemble
+
+
+def random_models(n_examples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, drawn from the probabilities of a first model, and scores of that model and of a useless one."""
+    rng = np.random.default_rng(1)
+    good, useless = rng.normal(0, 2, (2, n_examples, 3))
+    return np.array([rng.choice(3, p=row) for row in softmax(good, axis=1)]), good, useless
+
+
+def test_model_that_knows_nothing_has_the_weight_0() -> None:
+    y_true, good, useless = random_models(3000)
+
+    assert fit_network_weight(y_true, good, useless) == pytest.approx(1, abs=0.03)
+    assert fit_network_weight(y_true, useless, good) == pytest.approx(0, abs=0.03)
+    # Which says the contrary of the labels, so that any positive weight is worse than none.
+    assert fit_network_weight(y_true, -good, good + 0.1 * useless) == 0
+    assert fit_network_weight(y_true, good + 0.1 * useless, -good) == 1
+
+
+def test_weight_of_equal_models_and_of_few_examples_is_about_one_half() -> None:
+    y_true, good, useless = random_models(3000)
+
+    assert fit_network_weight(y_true, good, good) == pytest.approx(0.5, abs=1e-3)
+    assert 0.3 < fit_network_weight(y_true[:2], useless[:2], good[:2]) < 0.7
+
+
+def test_weight_has_the_lowest_log_loss_of_all_and_is_independent_of_confidence() -> None:
+    y_true, good, useless = random_models(3000)
+    network, baseline = good + useless, good + np.roll(useless, 1, axis=0)
+
+    weight = fit_network_weight(y_true, network, baseline)
+
+    def lowest(weight: float) -> float:
+        mixed = weight * network + (1 - weight) * baseline
+        return log_loss(y_true, mixed / fit_temperature(y_true, mixed))
+
+    grid = np.linspace(0, 1, 21)
+    assert weight == pytest.approx(min(grid, key=lowest), abs=0.05)
+    assert fit_network_weight(y_true, 3 * network, 3 * baseline) == pytest.approx(weight, abs=0.02)
 
 
 # Temperature

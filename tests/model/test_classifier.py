@@ -162,14 +162,18 @@ def test_the_geometric_mean_is_the_mean_of_the_logarithms() -> None:
     a, b = np.array([[0.5, 0.5], [0.9, 0.1]]), np.array([[0.8, 0.2], [0.9, 0.1]])
 
     # The square roots of 0.4 and 0.1 are as 2 to 1.
-    np.testing.assert_allclose(geometric_mean(a, b), [[2 / 3, 1 / 3], [0.9, 0.1]])
-    np.testing.assert_allclose(geometric_mean(b, a), geometric_mean(a, b))
+    np.testing.assert_allclose(geometric_mean(a, b, 0.5), [[2 / 3, 1 / 3], [0.9, 0.1]], rtol=1e-6)
+    np.testing.assert_allclose(geometric_mean(b, a, 0.5), geometric_mean(a, b, 0.5), rtol=1e-6)
+    # Of odds 1 and 4, weighted by 0.75 and 0.25.
+    np.testing.assert_allclose(geometric_mean(a, b, 0.75)[0], [2**0.5 / (1 + 2**0.5), 1 / (1 + 2**0.5)], rtol=1e-6)
+    np.testing.assert_allclose(geometric_mean(a, b, 1), a, rtol=1e-6)
+    np.testing.assert_allclose(geometric_mean(a, b, 0), b, rtol=1e-6)
     # The more confident model weighs more: the arithmetic mean of 0.04 and 0.5 would be 0.27.
-    np.testing.assert_allclose(geometric_mean(np.array([[0.04, 0.96]]), a[:1])[0, 0], 0.2 / (0.2 + 0.96**0.5))
+    np.testing.assert_allclose(geometric_mean(np.array([[0.04, 0.96]]), a[:1], 0.5)[0, 0], 0.2 / (0.2 + 0.96**0.5))
 
 
 def test_the_geometric_mean_of_opposite_certainties_is_a_number() -> None:
-    mean = geometric_mean(np.array([[1, 0]], np.float32), np.array([[1e-46, 1]], np.float32))
+    mean = geometric_mean(np.array([[1, 0]], np.float32), np.array([[1e-46, 1]], np.float32), 0.5)
 
     np.testing.assert_allclose(mean, [[0.5, 0.5]])
 
@@ -182,7 +186,7 @@ def test_an_ensemble_predicts_the_geometric_mean_and_another_classifier_its_netw
 
     if classifier.baseline:
         baseline = linear.predict_proba(classifier.baseline, texts)
-        np.testing.assert_allclose(probabilities, geometric_mean(network, baseline), atol=1e-5)
+        np.testing.assert_allclose(probabilities, geometric_mean(network, baseline, 0.5), atol=1e-5)
         assert np.abs(probabilities - network).max() > 0.05
     else:
         np.testing.assert_allclose(probabilities, network, atol=1e-5)
@@ -241,7 +245,7 @@ def test_predictions_are_scaled_by_the_temperature_in_the_metadata(models: Path,
     texts = random_texts(20)
     unscaled = Classifier(models)
     shutil.copytree(models, tmp_path / "models")
-    export.set_temperature(tmp_path / "models/model.onnx", 2.5)
+    export.set_metadata(tmp_path / "models/model.onnx", temperature=2.5)
 
     scaled = Classifier(tmp_path / "models")
 
@@ -335,7 +339,7 @@ def test_a_model_of_before_digests_is_told_from_a_damaged_one(copied: Path) -> N
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [(key, value) for key in ("labels", "required_files", "temperature") for value in (None, "", "{")]
+    [(key, value) for key in ("labels", "required_files", "network_weight", "temperature") for value in (None, "", "{")]
     + [("sha256", ""), ("sha256", "{")],
 )
 def test_a_model_with_missing_or_damaged_metadata_is_refused(copied: Path, key: str, value: str | None) -> None:

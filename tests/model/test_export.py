@@ -277,7 +277,7 @@ def test_the_temperature_is_set_in_the_metadata_and_changes_nothing_else(
     content, metadata = path.read_bytes(), metadata_of(path)
     probabilities = predict_onnx(path, random_inputs([7, 3]))
 
-    export.set_temperature(path, 1.2345)
+    export.set_metadata(path, temperature=1.2345)
 
     assert metadata["temperature"] == "1.0"
     changed = metadata_of(path)
@@ -285,8 +285,8 @@ def test_the_temperature_is_set_in_the_metadata_and_changes_nothing_else(
     assert changed["sha256"] != metadata["sha256"]
     np.testing.assert_allclose(predict_onnx(path, random_inputs([7, 3])), probabilities, atol=1e-6)
     # Set several times, it is there once: the same bytes whatever it was in between.
-    export.set_temperature(path, 0.5)
-    export.set_temperature(path, 1.0)
+    export.set_metadata(path, temperature=0.5)
+    export.set_metadata(path, temperature=1.0)
     assert path.read_bytes() == content
 
 
@@ -346,7 +346,9 @@ def test_no_file_contains_a_date_or_a_path(random_network: Callable, small: Call
         assert str(tmp_path).encode() not in content
         assert not re.search(rb"20\d\d-\d\d|/home/|/work/|/tmp/", content)
     model = onnx.load(tmp_path / "model.onnx")
-    assert [entry.key for entry in model.metadata_props] == ["labels", "required_files", "temperature", "sha256"]
+    assert [entry.key for entry in model.metadata_props] == [
+        "labels", "required_files", "network_weight", "temperature", "sha256",
+    ]  # fmt: skip
     assert not model.doc_string + model.graph.doc_string + model.producer_name + model.producer_version
     with safe_open(tmp_path / "weights.safetensors", "numpy") as weights:
         assert weights.metadata() is None

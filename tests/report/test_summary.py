@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.summary import describe_mcnemar
+from pipeline.report.summary import describe_mcnemar, describe_weights
 from tests.repository import commit
 from tests.repository import run as run_in
 
@@ -150,3 +150,19 @@ def test_help_names_the_experiment_and_usage_errors_are_one_line(workspace: Path
     assert usage.returncode == 2
     assert usage.stderr.startswith("error: ")
     assert usage.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("weight", "sentence"),
+    [
+        (0.0, "The network has the weight 0, so the classifier is the baseline. "),
+        (1.0, "The baseline has the weight 0, so the classifier is the network. "),
+        (0.614, "The weight of the network in the classifier is 0.61, that of the baseline 0.39. "),
+    ],
+)
+def test_weights_of_an_ensemble_are_said_in_a_sentence(weight: float, sentence: str) -> None:
+    assert describe_weights({"network_weight": weight, "network": {}}) == sentence
+
+
+def test_classifier_without_an_ensemble_has_no_weights() -> None:
+    assert describe_weights({"network_weight": 1.0}) == ""
