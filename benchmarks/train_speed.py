@@ -54,11 +54,14 @@ class TorchNetwork(torch.nn.Module):
         self.gru = torch.nn.GRU(vectors.shape[1] + feature_dim, config.units, batch_first=True, bidirectional=True)
         self.dropout = torch.nn.Dropout(config.dropout)
         self.labels = torch.nn.Linear(4 * config.units, n_classes)
+        self.direct = torch.nn.Linear(feature_dim, n_classes, bias=False)
 
     def forward(self, ids: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         mask = ids != 0
         x = self.spatial_dropout(self.embedding(ids).transpose(1, 2)).transpose(1, 2)
-        x = torch.cat([x, features * self.ngram_dropout(torch.ones_like(features[:, :, :1]))], dim=-1)
+        features = features * self.ngram_dropout(torch.ones_like(features[:, :, :1]))
+        direct = self.direct(features.sum(dim=1) / mask.sum(dim=1, keepdim=True).sqrt())
+        x = torch.cat([x, features], dim=-1)
         if self.packed:
             x = torch.nn.utils.rnn.pack_padded_sequence(x, mask.sum(dim=1), batch_first=True, enforce_sorted=False)
             states = torch.nn.utils.rnn.pad_packed_sequence(self.gru(x)[0], batch_first=True)[0]
@@ -66,7 +69,7 @@ class TorchNetwork(torch.nn.Module):
             states = self.gru(x)[0]
         maximum = states.masked_fill(~mask[..., None], -1.0).amax(dim=1)
         mean = (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-        return self.labels(self.dropout(torch.cat([maximum, mean], dim=-1)))
+        return self.labels(self.dropout(torch.cat([maximum, mean], dim=-1))) + direct
 
 
 def main() -> None:

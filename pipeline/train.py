@@ -52,10 +52,13 @@ def main() -> None:
     rng, feature_dim = np.random.default_rng(config.train.seed), train.ngram_features.shape[1]
     train_batches = network.make_dataset(train, config.train.batch_size, length, rng)
     validation_batches = network.make_dataset(validation, config.train.batch_size, length)
-    n_steps = config.train.epochs * len(train_batches)
-    model = network.build_network(vocab_size, len(labels), feature_dim, length, n_steps, config.train, vectors)
+    epochs = training.max_epochs(config.train, len(train_batches), len(labels))
+    weights = training.class_weights(train.labels, len(labels), config.train)
+    model = network.build_network(
+        vocab_size, len(labels), feature_dim, length, epochs * len(train_batches), config.train, vectors, weights
+    )
     parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    print(f"train: {parameters:,} parameters, {len(train):,} examples, at most {config.train.epochs} epochs")
+    print(f"train: {parameters:,} parameters, {len(train):,} examples, at most {epochs} epochs")
     compute_norms = gradients.gradient_norms(model, validation, length)
     norms = {"before": compute_norms()}
 

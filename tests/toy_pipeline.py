@@ -110,6 +110,7 @@ def train() -> None:
     from tests.hand_made_models import write_network
 
     config = params.load()
+    assert config.train.epochs
     history = []
     with runs.training_run(config) as log_epoch:
         for epoch in range(1, config.train.epochs + 1):

@@ -108,12 +108,31 @@ def to_onnx(
     x = graph("Gather", graph.constant(weights["embedding/embeddings"]), "ids")
     if feature_dim:
         x = graph("Concat", x, "ngram_features", axis=-1)
-    x = recurrent_layers(graph, weights, x, lengths, params)
+    pooled = recurrent_layers(graph, weights, x, lengths, params)
     if params.pooling != "last":
-        x = pool(graph, weights, x, mask, params.pooling)
+        pooled = pool(graph, weights, pooled, mask, params.pooling)
     kernel, bias = (graph.constant(weights[f"labels/{part}"]) for part in ("kernel", "bias"))
-    graph("Softmax", graph("Gemm", x, kernel, bias), output="probabilities", axis=-1)
+    scores = graph("Gemm", pooled, kernel, bias)
+    if feature_dim:
+        scores = graph("Add", scores, direct_scores(graph, weights, x, lengths, length))
+    graph("Softmax", scores, output="probabilities", axis=-1)
     return to_model(graph, feature_dim, length, weights["labels/bias"].size, metadata)
+
+
+def direct_scores(graph: Graph, weights: Weights, x: str, lengths: str, length: int | None) -> str:
+    """`network.direct_scores` of the n-gram features, which are the last columns of `x` `[batch, time, inputs]`.
+
+    `lengths` `[batch]` is "" if all have the same `length`.
+    """
+    embedding_dim, kernel = weights["embedding/embeddings"].shape[1], weights["direct/kernel"]
+    # Of all of `x`, with weights of 0 for the token vectors: attributions are computed from the gradient by `x`.
+    kernel = np.vstack([np.zeros((embedding_dim, kernel.shape[1]), np.float32), kernel])
+    if lengths:
+        count = graph("Unsqueeze", graph("Cast", lengths, to=TensorProto.FLOAT), graph.constant(np.array([-1])))
+    else:
+        count = graph.constant(np.array([[length]], np.float32))
+    total = graph("ReduceSum", x, graph.constant(TIME_AXIS), keepdims=0)
+    return graph("MatMul", graph("Div", total, graph("Sqrt", count)), graph.constant(kernel))
 
 
 def to_model(

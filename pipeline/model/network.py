@@ -1,4 +1,7 @@
-"""The network: token vectors and n-gram features, masked recurrent layers, pooling over time, and a softmax."""
+"""The network: token vectors and n-gram features, masked recurrent layers, pooling over time, and a softmax.
+
+The n-gram features also reach the softmax past the recurrent layers.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pipeline.model.backend import keras, tf
 if TYPE_CHECKING:
     from pipeline.params.train import Train
 
+DIRECT_SCALE = 0.2  # of the direct scores before training; chosen on several corpora, see docs/experiments.md
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}
 
 
@@ -25,13 +29,15 @@ def build_network(
     n_steps: int,
     params: Train,
     token_vectors: np.ndarray | None = None,
+    class_weights: np.ndarray | None = None,
 ) -> keras.Model:
     """A compiled model from encoded texts to probabilities `[batch, classes]`.
 
     Inputs: token ids `[batch, time]` (int32, 0 is padding on the right) and, unless `feature_dim` is 0, n-gram features
     `[batch, time, feature_dim]` (see `pipeline.features.ngram_features`). `length` fixes the number of time steps; None
     leaves it open. `token_vectors` `[vocab_size, embedding_dim]` are not trained; with None, the embedding is
-    initialized at random and trained. A cosine schedule reaches 0 after `n_steps` batches.
+    initialized at random and trained. A cosine schedule reaches 0 after `n_steps` batches. `class_weights` `[classes]`
+    are the weights of examples in the loss, by their class.
 
     The GRU is that of Cho et al. 2014 (arXiv:1406.1078); `reset_after` says on which side of the matrix product its
     reset gate acts. The LSTM is that of Hochreiter & Schmidhuber 1997 with a forget gate, the `rnn` that of Elman 1990.
@@ -40,20 +46,23 @@ def build_network(
     # Without a mask, the padding of a short text washes out the state. It is passed to each layer, as the mask that
     # Keras passes along by itself is lost when two inputs are concatenated.
     mask = keras.ops.not_equal(inputs[0], 0) if params.mask else None
-    x = embed(inputs[0], vocab_size, params, token_vectors)
+    x, direct = embed(inputs[0], vocab_size, params, token_vectors), None
     if feature_dim:
         inputs.append(keras.Input((length, feature_dim), name="ngram_features"))
         # All features of a token are dropped together, so that the network does not rely on them alone.
         dropout = keras.layers.Dropout(params.ngram_dropout, noise_shape=(None, None, 1), name="ngram_features_dropout")
-        x = keras.layers.Concatenate(name="token")([x, dropout(inputs[1])])
+        features = dropout(inputs[1])
+        direct = direct_scores(features, mask, n_classes)
+        x = keras.layers.Concatenate(name="token")([x, features])
     for layer in range(params.num_layers):
         x = recurrent_layer(layer, params)(x, mask=mask)
     x = keras.layers.Dropout(params.dropout, name="pooled_dropout")(pool(x, mask, params.pooling))
-    outputs = keras.layers.Dense(n_classes, activation="softmax", name="labels")(x)
+    scores = keras.layers.Dense(n_classes, name="labels")(x)
+    outputs = keras.layers.Softmax(name="probabilities")(scores if direct is None else scores + direct)
     model = keras.Model(inputs, outputs, name="classifier")
     model.compile(
         optimizer=make_optimizer(n_steps, params),
-        loss=smoothed_cross_entropy(n_classes, params.label_smoothing),
+        loss=smoothed_cross_entropy(n_classes, params.label_smoothing, class_weights),
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="log_loss")],
     )
     # Otherwise the first batch would create the optimizer's variables, and the second be traced anew without that.
@@ -108,6 +117,22 @@ def pool(states, mask, pooling: str):
     return ops.concatenate(pooled, axis=-1)
 
 
+def direct_scores(features, mask, n_classes: int):
+    """Linear scores `[batch, classes]` of the n-gram features `[batch, time, feature_dim]`, past the recurrent layers.
+
+    The features of a text are added up and divided by the square root of its number of tokens. Before training, a
+    feature of a class counts for that class alone, as in naive Bayes: with many classes and few examples, the recurrent
+    layers alone do not learn which feature belongs to which class.
+    """
+    ops, feature_dim = keras.ops, features.shape[-1]
+    # The features of padding are 0.
+    count = features.shape[1] if mask is None else ops.sum(ops.cast(mask, "float32"), axis=1, keepdims=True)
+    layer = keras.layers.Dense(n_classes, use_bias=False, name="direct")
+    scores = layer(ops.sum(features, axis=1) / ops.sqrt(count))
+    layer.set_weights([DIRECT_SCALE * np.tile(np.eye(n_classes, dtype=np.float32), (feature_dim // n_classes, 1))])
+    return scores
+
+
 def make_optimizer(n_steps: int, params: Train) -> keras.optimizers.Optimizer:
     kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
     rate = params.learning_rate
@@ -119,12 +144,16 @@ def make_optimizer(n_steps: int, params: Train) -> keras.optimizers.Optimizer:
     )
 
 
-def smoothed_cross_entropy(n_classes: int, label_smoothing: float) -> Callable:
-    """Sparse categorical cross-entropy (nats) with label smoothing (Szegedy et al. 2016), which Keras' own lacks."""
+def smoothed_cross_entropy(n_classes: int, label_smoothing: float, class_weights: np.ndarray | None = None) -> Callable:
+    """Sparse categorical cross-entropy (nats) with label smoothing (Szegedy et al. 2016), which Keras' own lacks.
+
+    An example counts with the weight of its class.
+    """
 
     def loss(y_true, y_pred):
         one_hot = keras.ops.one_hot(y_true, n_classes)
-        return keras.losses.categorical_crossentropy(one_hot, y_pred, label_smoothing=label_smoothing)
+        losses = keras.losses.categorical_crossentropy(one_hot, y_pred, label_smoothing=label_smoothing)
+        return losses if class_weights is None else losses * keras.ops.matmul(one_hot, class_weights)
 
     return loss
 

@@ -35,7 +35,8 @@ class OnnxNetwork:
         embedding = next(index for index, node in enumerate(nodes) if node.op_type == "Gather")
         self.before, self.after = nodes[:first], nodes[first:-1]
         self.masking = nodes[:embedding]
-        self.n_classes = self.constants[nodes[-2].input[2]].size  # the bias of the last dense layer
+        dense = next(node for node in nodes if node.op_type == "Gemm")
+        self.n_classes = self.constants[dense.input[2]].size  # of its bias
 
     def recurrent_input(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """`x` of the model's inputs, see `pipeline.features.batches.pad_batch`."""
@@ -90,6 +91,11 @@ def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 # The operators that `pipeline.model.export` uses, for the inputs that it gives them: each returns its output and its
 # backward pass. An array of weights has no gradient here.
+
+
+def add(x, y):
+    """`y` is another part of the logits, or a bias, which has no gradient."""
+    return x + y, lambda d: (d, d if x.shape == y.shape else None)
 
 
 def mul(a, b):
@@ -151,7 +157,7 @@ def no_gradient(compute: Callable[..., np.ndarray]):
 
 
 OPERATORS: dict[str, Any] = {
-    "Add": lambda x, bias: (x + bias, lambda d: (d,)),
+    "Add": add,
     "Cast": no_gradient(lambda x, to: x.astype(helper.tensor_dtype_to_np_dtype(to))),
     "Concat": concat,
     "Div": lambda x, count: (x / count, lambda d: (d / count,)),
@@ -166,6 +172,7 @@ OPERATORS: dict[str, Any] = {
     "ReduceSum": reduce_sum,
     "Reshape": reshape,
     "Softmax": softmax,
+    "Sqrt": no_gradient(np.sqrt),
     "Tanh": tanh,
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,

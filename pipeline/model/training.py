@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pipeline.params.train import Train
 
 
+MIN_EPOCHS = 4
+STEPS_PER_ROOT_OF_CLASSES = 200  # chosen on several corpora, see docs/experiments.md
+
+
 class TrainingDiverged(UserError):
     """The loss is not a finite number any more."""
 
@@ -29,6 +33,27 @@ def set_seed(seed: int) -> None:
     keras.utils.set_random_seed(seed)
     # Otherwise the gradients of trained token vectors are summed in the order in which threads finish.
     tf.config.experimental.enable_op_determinism()
+
+
+def max_epochs(config: Train, n_batches: int, n_classes: int) -> int:
+    """The maximum number of epochs of `n_batches` batches each: `config.epochs`, or what the corpus needs.
+
+    That is `MIN_EPOCHS`, or more if they are fewer than 200 steps times the square root of the number of classes:
+    otherwise the schedule of a small corpus, or of one with many classes, would end before the network has learned.
+    """
+    n_steps = STEPS_PER_ROOT_OF_CLASSES * math.sqrt(n_classes)
+    return config.epochs or max(MIN_EPOCHS, math.ceil(n_steps / n_batches))
+
+
+def class_weights(labels: np.ndarray, n_classes: int, config: Train) -> np.ndarray:
+    """The weight of an example in the loss by its class, float32 `[classes]`; its mean over all examples is 1.
+
+    `balanced` gives each class the same weight in total, `sqrt` is the square root of that: halfway between it and
+    `none`. `labels` are class indices `[examples]`.
+    """
+    exponent = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[config.class_weight]
+    weights = np.bincount(labels, minlength=n_classes).clip(1) ** -exponent
+    return (weights / weights[labels].mean()).astype(np.float32)
 
 
 def train_network(
@@ -53,7 +78,7 @@ def train_network(
         model.fit(
             train,
             validation_data=validation,
-            epochs=config.epochs,
+            epochs=max_epochs(config, len(train), model.output_shape[-1]),
             callbacks=[*callbacks, progress],
             shuffle=False,  # `iterate_batches` shuffles; with True, Keras warns that it cannot
             verbose=0,
@@ -101,7 +126,7 @@ class TrainingProgress(keras.callbacks.Callback):
             self.best_weights, self.best_epoch = self.model.get_weights(), self.epoch
         self.history.append(row)
         print(
-            f"  epoch {self.epoch:2} of {self.config.epochs}: loss {row['loss']:.3f}, "
+            f"  epoch {self.epoch:2} of {self.params['epochs']}: loss {row['loss']:.3f}, "
             f"validation log loss {row['val_log_loss']:.3f}, accuracy {row['val_accuracy']:.3f} ({seconds:.0f} s)"
         )
         self.log(row | {"epoch_seconds": seconds})

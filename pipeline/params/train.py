@@ -33,6 +33,7 @@ class Train(Section):
     recurrent_dropout: float = Field(ge=0, lt=1)
     dropout: float = Field(ge=0, lt=1)
     label_smoothing: float = Field(ge=0, lt=1)
+    class_weight: Literal["none", "sqrt", "balanced"]
 
     optimizer: Literal["adam", "rmsprop"]
     learning_rate: float = Field(gt=0, le=1)
@@ -40,7 +41,7 @@ class Train(Section):
     clip_norm: float | None = Field(gt=0)
     ema_momentum: float = Field(ge=0, lt=1)
     batch_size: int = Field(ge=1, le=65_536)
-    epochs: int = Field(ge=1, le=10_000)
+    epochs: int | None = Field(ge=1, le=10_000)
     patience: int | None = Field(ge=1, le=10_000)
 
     @model_validator(mode="after")

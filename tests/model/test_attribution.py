@@ -21,9 +21,9 @@ IDS = [[3, 4, 5, 6, 3, 3], [7], [9, 10, 11, 2], [8, 4]]
 TARGET, REFERENCE = np.array([0, 1, 2, 2]), np.array([1, 2, 0, 1])
 LENGTH = 6  # of the longest example
 NETWORKS: dict[str, dict] = {
-    "gru": {"cell": "gru", "pooling": "max_mean", "feature_dim": 4},
+    "gru": {"cell": "gru", "pooling": "max_mean", "feature_dim": 6},
     "gru of Cho et al., last": {"cell": "gru", "reset_after": False, "pooling": "last", "bidirectional": False},
-    "lstm of two layers, attention": {"cell": "lstm", "num_layers": 2, "pooling": "attention", "feature_dim": 4},
+    "lstm of two layers, attention": {"cell": "lstm", "num_layers": 2, "pooling": "attention", "feature_dim": 6},
     "gru without a mask, attention": {"cell": "gru", "pooling": "attention", "mask": False},
     "rnn without a mask": {"cell": "rnn", "pooling": "mean", "mask": False},
 }
@@ -80,12 +80,17 @@ def test_gradient_is_that_of_tensorflow(explained: Explained) -> None:
     token = model.get_layer("token" if "token" in names else "embedding_dropout").output
     labels = model.get_layer("labels")
     pooled = keras.Model([model.inputs[0], token], labels.input)
+    direct = model.get_layer("direct") if "direct" in names else None
     inputs, _ = pad_batch(explained.examples, np.arange(len(IDS)), explained.length)
     x = tf.constant(0.3 * keras.Model(model.inputs, token)(inputs, training=False))
     d_logits = np.eye(3, dtype=np.float32)[TARGET] - np.eye(3, dtype=np.float32)[REFERENCE]
     with tf.GradientTape() as tape:
         tape.watch(x)
         logits = tf.linalg.matmul(pooled([tf.constant(inputs["ids"]), x], training=False), labels.kernel) + labels.bias
+        if direct:
+            count = tf.reduce_sum(tf.cast(inputs["ids"] != 0, tf.float32), axis=1, keepdims=True)
+            features = tf.reduce_sum(x[:, :, -direct.kernel.shape[0] :], axis=1)  # those of padding are 0
+            logits += tf.linalg.matmul(features / tf.sqrt(count), direct.kernel)
         log_odds = tf.reduce_sum(logits * d_logits)
 
     expected = tape.gradient(log_odds, x).numpy()

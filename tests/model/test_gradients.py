@@ -60,7 +60,7 @@ def finite_differences(
 
 
 @pytest.mark.parametrize(
-    ("network", "feature_dim", "length"), list(zip(NETWORKS, [4, 0, 0, 0], [None, 6, None, 6], strict=True)), ids=str
+    ("network", "feature_dim", "length"), list(zip(NETWORKS, [6, 0, 0, 0], [None, 6, None, 6], strict=True)), ids=str
 )
 def test_gradients_equal_finite_differences(
     random_network: Callable, small: Callable, network: dict, feature_dim: int, length: int | None

@@ -121,28 +121,55 @@ def test_attention_is_a_weighted_mean_of_the_states_that_are_not_padding() -> No
     np.testing.assert_allclose(pooled, weight * states[0, 0] + (1 - weight) * states[0, 1], atol=1e-6)
 
 
+# Scores past the recurrent layers
+
+
+def test_direct_scores_are_naive_bayes_before_training(small: Callable) -> None:
+    """Two kinds of n-gram features of three classes; the recurrent layers' own scores are left out."""
+    model = network.build_network(50, 3, 6, None, 10, small())
+    dense = model.get_layer("labels")
+    dense.set_weights([np.zeros_like(weight) for weight in dense.get_weights()])
+    features = np.zeros((2, 4, 6), np.float32)
+    features[0] = [1, 0, 0, 0, 2, 0]
+    features[1, 0] = [0, 0, 3, 0, 0, -1]
+    ids = np.array([[5, 6, 7, 8], [9, 0, 0, 0]], np.int32)
+
+    probabilities = model.predict_on_batch({"ids": ids, "ngram_features": features})
+
+    # The sums over time, divided by the square roots of 4 tokens and 1.
+    scores = network.DIRECT_SCALE * np.array([[4 / 2, 8 / 2, 0], [0, 0, 2]])
+    np.testing.assert_allclose(probabilities, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True), atol=1e-6)
+
+
+def test_network_without_ngram_features_has_no_direct_scores(small: Callable) -> None:
+    model = network.build_network(50, 3, 0, None, 10, small())
+
+    assert "direct" not in [layer.name for layer in model.layers]
+
+
 # Sizes
 
 
 @pytest.mark.parametrize(
     ("cell", "one_direction"),
-    [  # with 11 inputs at each step (7 of the token vector, 4 n-gram features) and 5 units
-        ({"cell": "gru"}, 3 * (11 * 5 + 5 * 5 + 2 * 5)),  # biases of input and state
-        ({"cell": "gru", "reset_after": False}, 3 * (11 * 5 + 5 * 5 + 5)),
-        ({"cell": "lstm"}, 4 * (11 * 5 + 5 * 5 + 5)),
-        ({"cell": "rnn"}, 11 * 5 + 5 * 5 + 5),
+    [  # with 13 inputs at each step (7 of the token vector, 6 n-gram features) and 5 units
+        ({"cell": "gru"}, 3 * (13 * 5 + 5 * 5 + 2 * 5)),  # biases of input and state
+        ({"cell": "gru", "reset_after": False}, 3 * (13 * 5 + 5 * 5 + 5)),
+        ({"cell": "lstm"}, 4 * (13 * 5 + 5 * 5 + 5)),
+        ({"cell": "rnn"}, 13 * 5 + 5 * 5 + 5),
     ],
 )
 def test_a_cell_has_as_many_weights_as_its_equations(
     random_network: Callable, small: Callable, cell: dict, one_direction: int
 ) -> None:
     one, two = (
-        random_network(small(**cell, pooling="mean", bidirectional=bidirectional), feature_dim=4).count_params()
+        random_network(small(**cell, pooling="mean", bidirectional=bidirectional), feature_dim=6).count_params()
         for bidirectional in (False, True)
     )
 
-    assert one == 50 * 7 + one_direction + (5 * 3 + 3)
-    assert two == 50 * 7 + 2 * one_direction + (2 * 5 * 3 + 3)
+    direct = 6 * 3
+    assert one == 50 * 7 + one_direction + direct + (5 * 3 + 3)
+    assert two == 50 * 7 + 2 * one_direction + direct + (2 * 5 * 3 + 3)
 
 
 def test_each_further_layer_reads_the_states_of_the_previous_one(random_network: Callable, small: Callable) -> None:
@@ -161,16 +188,16 @@ NO_DROPOUT = dict.fromkeys(DROPOUTS, 0.0)
 
 
 def random_inputs(length: int) -> dict[str, np.ndarray]:
-    """A batch of eight examples with four n-gram features, none of which is 0."""
+    """A batch of eight examples with six n-gram features, none of which is 0."""
     rng = np.random.default_rng(1)
-    features = rng.normal(1, 0.1, (8, length, 4)).astype(np.float32)
+    features = rng.normal(0.1, 0.01, (8, length, 6)).astype(np.float32)
     return {"ids": rng.integers(1, 50, (8, length)).astype(np.int32), "ngram_features": features}
 
 
 @pytest.fixture(scope="module")
 def without_dropout(request: pytest.FixtureRequest, random_network: Callable, small: Callable) -> tuple:
     """A cell, and the probabilities of its network in training mode without dropout."""
-    model = random_network(small(**NO_DROPOUT, cell=request.param), feature_dim=4)
+    model = random_network(small(**NO_DROPOUT, cell=request.param), feature_dim=6)
     return request.param, model(random_inputs(12), training=True).numpy()
 
 
@@ -185,7 +212,7 @@ def test_dropout_acts_in_training_and_not_at_inference(
 ) -> None:
     cell, expected = without_dropout
     keras.utils.set_random_seed(1)
-    model = random_network(small(**NO_DROPOUT | {name: 0.5}, cell=cell), feature_dim=4)
+    model = random_network(small(**NO_DROPOUT | {name: 0.5}, cell=cell), feature_dim=6)
 
     first, second = (model(random_inputs(12), training=True).numpy() for _ in range(2))
 
@@ -207,7 +234,7 @@ def test_each_kind_of_dropout_drops_what_belongs_together(
     random_network: Callable, small: Callable, name: str, layer: str, axes: tuple[int, ...]
 ) -> None:
     keras.utils.set_random_seed(1)
-    model = random_network(small(**NO_DROPOUT | {name: 0.25}), feature_dim=4)
+    model = random_network(small(**NO_DROPOUT | {name: 0.25}), feature_dim=6)
     up_to_dropout = keras.Model(model.inputs, model.get_layer(layer).output)
 
     complete, result = (up_to_dropout(random_inputs(40), training=training).numpy() for training in (False, True))

@@ -184,3 +184,38 @@ def test_an_error_of_tensorflow_is_a_divergence_only_if_weights_are_not_finite(
         assert str(result.error) == "loss is nan in epoch 2; lower train.learning_rate"
         assert result.best_epoch == 2
         assert weight_of(model) == pytest.approx(EXPECTED[1], abs=1e-5)
+
+
+# Rules for corpora of different sizes
+
+
+@pytest.mark.parametrize(
+    ("n_batches", "n_classes", "epochs"),
+    [
+        (107, 4, 4),  # 428 batches are more than 200 times 2
+        (50, 4, 8),
+        (32, 2, 9),  # of 283 batches
+        (63, 27, 17),
+        (131, 77, 14),
+    ],
+)
+def test_epochs_make_enough_steps_for_the_number_of_classes(
+    small: Callable[..., Train], n_batches: int, n_classes: int, epochs: int
+) -> None:
+    assert training.max_epochs(small(epochs=None), n_batches, n_classes) == epochs
+    assert training.max_epochs(small(epochs=3), n_batches, n_classes) == 3
+
+
+def test_class_weights_favour_rare_classes_and_leave_the_mean_loss_as_it_is(small: Callable[..., Train]) -> None:
+    labels = np.array([0] * 16 + [1] * 4)
+
+    weights = {
+        name: training.class_weights(labels, 3, small(class_weight=name)) for name in ("none", "sqrt", "balanced")
+    }
+
+    np.testing.assert_allclose(weights["none"], 1)
+    assert weights["sqrt"][1] / weights["sqrt"][0] == pytest.approx(2)
+    assert weights["balanced"][1] / weights["balanced"][0] == pytest.approx(4)
+    for each in weights.values():
+        assert each[labels].mean() == pytest.approx(1)
+        assert np.isfinite(each).all()  # the third class has no example
