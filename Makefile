@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: repro data test check lint ui promote demo experiments tutorial cells benchmark docs links lock setup help
+.PHONY: repro data test check lint ui promote serve demo experiments tutorial cells benchmark docs links lock setup help
 
 help:            ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -33,6 +33,9 @@ ui: setup        ## open the MLflow UI on a free port of 127.0.0.1
 promote: setup   ## register the workspace's result, and make it the champion if it passes the gate
 	@python -m pipeline.registry register
 	@python -m pipeline.registry promote
+
+serve: setup     ## serve the champion over HTTP on 127.0.0.1:8000, with a page to try it
+	@python -m pipeline.serve
 
 setup: .venv/installed
 

@@ -5,16 +5,14 @@
 Selected are the errors, those with the highest confidence first, examples that only the network or only the baseline
 classifies correctly, some correct predictions for comparison, and pairs of very similar examples with different labels.
 They are written to `reports/explanations.json`. An attribution is what a word adds to the log-odds of the predicted
-label against a reference: the true label, or for a correct prediction the second most probable one. It is computed by
-integrated gradients for the network (`pipeline.model.attribution`) and exactly for the baseline
-(`pipeline.model.linear.attributions`).
+label against a reference: the true label, or for a correct prediction the second most probable one
+(`pipeline.model.word_attributions`).
 """
 
-import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +21,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipeline import cli, params
 from pipeline.corpus import tables
-from pipeline.features import batches, ngram_features
-from pipeline.features.tokenizer import encode_texts, token_spans
 from pipeline.files import write_json
 from pipeline.metrics import predictions
 from pipeline.metrics.predictions import Predictions
-from pipeline.model import attribution, linear
 from pipeline.model.classifier import Classifier
 from pipeline.model.onnx_gradients import OnnxNetwork
+from pipeline.model.word_attributions import word_attributions
 
 TEST = Path("data/split/test.parquet")
 MODELS = Path("models")
@@ -38,13 +34,9 @@ EVALUATION = Path("reports/evaluation")
 OUT = Path("reports/explanations.json")
 
 MAX_ERRORS, MAX_DISAGREEMENTS, CORRECT_PER_LABEL = 1000, 100, 3  # the last: of the highest and of the lowest confidence
-WORD = re.compile(r"\w+|[^\w\s]")
-MAX_WORDS = 15  # of an example, those with the largest attributions
 MAX_COMPARED = 10_000  # examples that similar pairs are searched among
 BLOCK = 500  # examples compared with all others at a time
 MAX_PAIRS, MAX_PAIRS_PER_LABELS = 12, 2  # of similar examples: in all, and with the same two labels
-
-Attribution = tuple[int, int, float]  # start and end of a word in the text, and its attribution
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,9 @@ def main() -> None:
     rows = select_examples(test)
     target, reference = test.classifier.y_pred[rows], reference_labels(test)[rows]
     texts = [test.texts[row] for row in rows]
-    attributions = word_attributions(Classifier(MODELS), texts, target, reference)
+    with cli.progress_bar("attributions", texts, "examples") as bar:
+        network = OnnxNetwork(MODELS / "model.onnx")
+        attributions = word_attributions(Classifier(MODELS), network, texts, target, reference, bar.update)
     labels = test.classifier.labels
     examples = [
         describe(test, row)
@@ -149,43 +143,6 @@ def reference_labels(test: TestSet) -> np.ndarray:
     y_true, y_pred, y_proba = test.classifier.y_true, test.classifier.y_pred, test.classifier.y_proba
     others = np.where(np.arange(y_proba.shape[1]) == y_pred[:, None], -1, y_proba)
     return np.where(test.correct, others.argmax(axis=1), y_true)
-
-
-def word_attributions(
-    classifier: Classifier, texts: list[str], target: np.ndarray, reference: np.ndarray
-) -> list[list[Attribution]]:
-    """The words with the largest attributions of each text, in the order of the text.
-
-    `target` and `reference` are class indices `[texts]`; an attribution is in log-odds (nats) of the target against the
-    reference.
-    """
-    examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
-    features = ngram_features.transform(classifier.ngram_features, examples)
-    network = OnnxNetwork(MODELS / "model.onnx")
-    with cli.progress_bar("attributions", texts, "examples") as bar:
-        by_token = attribution.token_attributions(
-            network, replace(examples, ngram_features=features), target, reference, classifier.sequence_length,
-            bar.update,
-        )  # fmt: skip
-    result = []
-    for row, (text, values) in enumerate(zip(texts, by_token, strict=True)):
-        by_character = np.zeros(len(text))
-        # A text without tokens has one value, for the unknown token that stands for it, and no span.
-        for (start, end), value in zip(token_spans(classifier.tokenizer, text), values, strict=False):
-            by_character[start:end] += classifier.network_weight * value / max(end - start, 1)
-        if classifier.baseline:
-            by_class = linear.attributions(classifier.baseline, text) / classifier.baseline.temperature
-            by_character += (1 - classifier.network_weight) * (by_class[:, target[row]] - by_class[:, reference[row]])
-        result.append(largest_attributions(text, by_character / classifier.temperature))
-    return result
-
-
-def largest_attributions(text: str, by_character: np.ndarray) -> list[Attribution]:
-    """The `MAX_WORDS` words with the largest absolute attributions, in the order of the text; none that is 0."""
-    spans = [match.span() for match in WORD.finditer(text)]
-    words = [(start, end, round(float(by_character[start:end].sum()), 3)) for start, end in spans]
-    largest = sorted(words, key=lambda word: -abs(word[2]))[:MAX_WORDS]
-    return sorted(word for word in largest if word[2])
 
 
 def similar_pairs(texts: Sequence[str], y_true: np.ndarray) -> list[tuple[int, int, float]]:

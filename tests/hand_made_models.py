@@ -44,11 +44,16 @@ def write_network(temperature: float, is_ensemble: bool, class_of_word: Mapping[
     logits = np.zeros((len(vocabulary), len(LABELS)), np.float32)
     for word, label in class_of_word.items():
         logits[vocabulary[word], label] = 2
-    constants = [numpy_helper.from_array(logits, "logits"), numpy_helper.from_array(np.array([1]), "time_axis")]
+    arrays = {"logits": logits, "time_axis": np.array([1])}
+    arrays |= {"kernel": np.eye(len(LABELS), dtype=np.float32), "bias": np.zeros(len(LABELS), np.float32)}
+    constants = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
     nodes = [
         helper.make_node("Gather", ["logits", "ids"], ["of_token"]),
-        helper.make_node("ReduceSum", ["of_token", "time_axis"], ["sum"], keepdims=0),
-        helper.make_node("Softmax", ["sum"], ["probabilities"], axis=-1),
+        # It changes nothing, and stands where the recurrent layers of a trained network begin.
+        helper.make_node("Transpose", ["of_token"], ["x"], perm=[0, 1, 2]),
+        helper.make_node("ReduceSum", ["x", "time_axis"], ["sum"], keepdims=0),
+        helper.make_node("Gemm", ["sum", "kernel", "bias"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=-1),
     ]
     ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "time"])
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from tests.repository import environment
+from tests.repository import ROOT, environment
 
 USER, PASSWORD = "admin", "a password of these tests"
 # A password is meant to be slow to check: a third of a second with all cores busy, so the answer is kept for a minute.
@@ -142,3 +143,23 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen, name: str, 
         assert process.poll() is None, f"{name} ended with {process.returncode}"
         assert time.monotonic() < deadline, f"{name} is not ready after {seconds} seconds"
         time.sleep(0.1)
+
+
+@contextmanager
+def service(folder: Path, *arguments: str, **more: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a service, and its process, which has ended afterwards."""
+    command = [sys.executable, "-m", "pipeline.serve", "--port", "0", *arguments]
+    env = environment() | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | more
+    with subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout
+        try:
+            lines: list[str] = []
+            while not (match := re.match(r"(http://127\.0\.0\.1:\d+) ", lines[-1] if lines else "")):
+                lines.append(process.stdout.readline())
+                assert lines[-1], "".join(lines)
+            yield match[1], process
+        finally:
+            process.terminate()
+            process.wait(60)

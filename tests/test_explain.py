@@ -16,8 +16,9 @@ from pipeline.corpus import tables
 from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts, fit_tokenizer
 from pipeline.metrics.predictions import Predictions
-from pipeline.model import attribution, export, linear
+from pipeline.model import attribution, export, linear, word_attributions
 from pipeline.model.classifier import Classifier
+from pipeline.model.onnx_gradients import OnnxNetwork
 from tests.keras_network import load_network
 
 ROOT = Path(__file__).parent.parent
@@ -164,15 +165,15 @@ def test_attributions_are_of_words_of_the_text_in_their_order_and_limited_in_num
     of_ensemble: dict[str, Any],
 ) -> None:
     for example in of_ensemble["examples"]:
-        words = {match.span() for match in explain.WORD.finditer(example["text"])}
+        words = {match.span() for match in word_attributions.WORD.finditer(example["text"])}
         spans = [(start, end) for start, end, _ in example["attributions"]]
         assert set(spans) <= words
         assert spans == sorted(set(spans))
         assert all(value for *_, value in example["attributions"])
-        assert len(spans) <= explain.MAX_WORDS
+        assert len(spans) <= word_attributions.MAX_WORDS
     examples = by_id(of_ensemble)
-    assert len(explain.WORD.findall(MANY_WORDS)) == 2 * explain.MAX_WORDS
-    assert len(examples["many"]["attributions"]) == explain.MAX_WORDS
+    assert len(word_attributions.WORD.findall(MANY_WORDS)) == 2 * word_attributions.MAX_WORDS
+    assert len(examples["many"]["attributions"]) == word_attributions.MAX_WORDS
     assert examples["empty"]["attributions"] == []
     blank = examples["blank"]
     assert [blank["text"][start:end] for start, end, _ in blank["attributions"]] == ["blank", "{", "blank", "}"]
@@ -230,7 +231,9 @@ def test_attribution_of_a_single_word_is_its_whole_effect_on_the_log_odds(
     assert classifier.baseline
     assert classifier.temperature == 2
 
-    (of_text,) = explain.word_attributions(classifier, ["dict"], np.array([1]), np.array([2]))
+    (of_text,) = word_attributions.word_attributions(
+        classifier, OnnxNetwork(Path("models/model.onnx")), ["dict"], np.array([1]), np.array([2])
+    )
 
     network = load_network(Path("models"))
     examples = batches.from_encoded(encode_texts(classifier.tokenizer, ["dict"]), [0])
@@ -252,13 +255,18 @@ def test_attribution_of_a_single_word_is_its_whole_effect_on_the_log_odds(
 
 
 def test_words_with_the_largest_attributions_are_kept_whatever_their_sign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "MAX_WORDS", 2)
+    monkeypatch.setattr(word_attributions, "MAX_WORDS", 2)
     by_character = np.array([0.1, 0.1, 9.0, -0.5, -0.25, 9.0, 0.25, 9.0, 0.0])
 
     # The sums of the words are 0.2, -0.75, 0.25 and 0; spaces belong to no word.
-    assert explain.largest_attributions("ab cd ; x", by_character) == [(3, 5, -0.75), (6, 7, 0.25)]
-    monkeypatch.setattr(explain, "MAX_WORDS", 4)
-    assert explain.largest_attributions("ab cd ; x", by_character) == [(0, 2, 0.2), (3, 5, -0.75), (6, 7, 0.25)]
+    largest = word_attributions.largest_attributions
+    assert largest("ab cd ; x", by_character) == [(3, 5, -0.75), (6, 7, 0.25)]
+    monkeypatch.setattr(word_attributions, "MAX_WORDS", 4)
+    assert word_attributions.largest_attributions("ab cd ; x", by_character) == [
+        (0, 2, 0.2),
+        (3, 5, -0.75),
+        (6, 7, 0.25),
+    ]
 
 
 # The selection of examples

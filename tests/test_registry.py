@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pipeline import cli
 from pipeline.corpus import tables
 from pipeline.registry import __main__ as commands
 from tests.repository import change_params, commit, environment, run, store, toy_copy
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, service, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -181,6 +182,43 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=5).ok
     except requests.ConnectionError:
         return False
+
+
+def test_service_takes_up_another_version_without_losing_a_request(repository: Path) -> None:
+    """By an alias of its own, which no other test looks at."""
+    client = MlflowClient(store(repository))
+    client.set_registered_model_alias(MODEL, "served", "1")
+    with service(repository, "--version", "served", "--refresh", "0.2") as (url, _):
+
+        def ask() -> str:
+            answer = requests.post(f"{url}/predict", json={"texts": ["a mango"]}, timeout=60)
+            assert answer.status_code == 200
+            return answer.json()["model"]["version"]
+
+        def warning() -> str:
+            return requests.get(f"{url}/ready", timeout=60).json().get("warning", "")
+
+        assert ask() == "1"
+        client.set_registered_model_alias(MODEL, "served", "3")
+        deadline = time.monotonic() + 60
+        while (version := ask()) != "3":
+            assert version == "1"
+            assert time.monotonic() < deadline
+        # A version whose files are not as they were logged is not loaded, and the old one goes on.
+        model = Path(client.get_model_version_download_uri(MODEL, "2").removeprefix("file://"))
+        changed = model / "artifacts/models/model.onnx"
+        kept = changed.read_bytes()
+        changed.write_bytes(kept + b"x")
+        client.set_registered_model_alias(MODEL, "served", "2")
+        while not warning():
+            assert ask() == "3"
+            assert time.monotonic() < deadline
+        assert "version 2 is not loaded, because artifacts/models/model.onnx is not as its run logged it" in warning()
+        changed.write_bytes(kept)
+        while ask() != "2":
+            assert time.monotonic() < deadline
+        assert not warning()
+    client.delete_registered_model_alias(MODEL, "served")
 
 
 def test_a_model_that_learned_from_the_test_posts_is_refused_for_that(repository: Path) -> None:
