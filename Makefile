@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 
-.PHONY: repro data test check lint ui promote serve demo experiments tutorial cells benchmark docs links lock setup help
+.PHONY: repro data test check lint ui promote serve demo experiments tutorial cells corpora benchmark docs links lock setup help
 
 help:            ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -82,6 +82,9 @@ cells: setup     ## compare rnn, lstm and gru: make cells SOURCE=path/to/the/arc
 	    -S train.patience=3 train || exit 1; \
 	done
 	@python -m pipeline.experiments cell-rnn cell-lstm cell-gru
+
+corpora: setup   ## evaluate the defaults on several corpora: CORPORA=path/to/their/folder make corpora
+	@python -m benchmarks.corpora
 
 # PyTorch goes into an environment of its own, which sees the packages of .venv: that one holds what the lock names alone.
 benchmark: setup .venv-benchmark/installed ## time training against PyTorch, on the texts in the workspace

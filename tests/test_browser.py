@@ -24,7 +24,7 @@ from pipeline.report import page as report
 from pipeline.report.summary import MODEL_NAMES
 from tests.browser import DESKTOP, PHONE, Visit, chromium, installed
 from tests.repository import ROOT, run, runs, store
-from tests.servers import free_port, is_healthy, wait_until, without_mlflow
+from tests.servers import free_port, is_healthy, service, wait_until, without_mlflow
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not installed(), reason="Chromium is not installed")]
 
@@ -490,3 +490,34 @@ def test_mlflow_shows_a_version_of_the_model_with_its_model_card(
     accuracy = read(repository, "metrics")["classifier"]["accuracy"]
     expect(page.get_by_role("row", name="classifier ").get_by_role("cell").nth(1)).to_contain_text(f"{accuracy:.4f}")
     keep(page, "mlflow-version")
+
+
+# The page of the service
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_service_has_a_page_that_classifies_a_text_and_marks_its_words(
+    first_result: Path, browser: Browser, keep: Callable[..., None], screen: tuple[int, int]
+) -> None:
+    hostile = f"how do i sort a dict by value {HOSTILE}"
+    size: Any = dict(zip(("width", "height"), screen, strict=True))
+    with service(first_result, "--folder", "models") as (url, _), browser.new_context(viewport=size) as context:
+        visit = Visit(context)
+        page = visit.page
+        page.goto(url)
+        page.get_by_label("Text").fill(hostile)
+        page.get_by_role("button", name="Classify").click()
+
+        expect(page.get_by_role("row")).to_have_count(4)
+        expect(page.locator("mark").first).to_be_visible()
+        assert page.locator("#words").inner_text() == hostile
+        assert page.evaluate("document.documentElement.scrollWidth") <= screen[0]
+        assert page.evaluate("window.hacked") is None
+        assert {asked.removeprefix(url) for asked in visit.asked} <= {"/", "/predict", "/explain", "/favicon.ico"}
+        assert [each for each in visit.complaints if "404" not in each] == []  # it has no icon
+        keep(page, f"service-{screen[0]}", whole=True)
+
+        page.get_by_label("Text").fill("   ")
+        page.get_by_role("button", name="Classify").click()
+
+        expect(page.get_by_role("alert")).to_have_text("texts: text 0 is empty")

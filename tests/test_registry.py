@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -167,10 +168,14 @@ def test_what_was_promoted_is_served_and_gives_what_predict_gives(repository: Pa
             wait_until(lambda: answers(f"{url}/ping"), process, "the model's server", 60)
             request = {"dataframe_records": [{"text": text} for text in texts]}
             served = requests.post(f"{url}/invocations", json=request, timeout=30).json()["predictions"]
+            no_text: Any = {"dataframe_records": [{"text": "a mango"}, {"text": None}]}
+            refused = requests.post(f"{url}/invocations", json=no_text, timeout=30)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
     output = run(repository, "python", "-m", "pipeline.predict", "--json", *texts).splitlines()
 
+    assert refused.status_code == 400
+    assert "row 1 of the column text is not a text" in refused.json()["message"]
     for answer, line in zip(served, map(json.loads, output), strict=True):
         assert answer["label"] == line["label"]
         for label, probability in line["probabilities"].items():

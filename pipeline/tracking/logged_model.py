@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mlflow.models
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
 from pipeline.model.classifier import Classifier
@@ -15,6 +16,10 @@ class LoggedModel(PythonModel):
 
     # MLflow warns in colour about a `predict` whose input has no type hint.
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
+        """Raises MlflowException, which MLflow's server answers with 400, for a row that has no text."""
+        for row, text in enumerate(model_input["text"]):
+            if not isinstance(text, str):
+                raise MlflowException.invalid_parameter_value(f"row {row} of the column text is not a text")
         y_proba = self.classifier.predict_proba(model_input["text"]).astype(float)
         labels = self.classifier.labels
         columns = {f"probability_{label}": y_proba[:, index] for index, label in enumerate(labels)}
