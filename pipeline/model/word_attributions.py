@@ -35,6 +35,8 @@ def word_attributions(
     `target` and `reference` are class indices `[texts]`; an attribution is in log-odds (nats) of the target against the
     reference. `network` is the classifier's; `on_batch` is called with the number of texts of each batch.
     """
+    # As in `Classifier.predict_proba`: one character stands for another, so that positions stay.
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
     examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
     features = ngram_features.transform(classifier.ngram_features, examples)
     by_token = attribution.token_attributions(

@@ -118,6 +118,20 @@ def test_a_megabyte_of_one_word_and_a_thousand_texts_are_answered(url: str) -> N
     assert len(predict(url, ["a dict"] * 1000).json()["predictions"]) == 1000
 
 
+@pytest.mark.parametrize("text", ["\ud800 a banana \x00", "🍌 banana", "nothing", "a" * 20_000])
+def test_any_text_is_explained(url: str, text: str) -> None:
+    answer = requests.post(f"{url}/explain", json={"text": text}, timeout=60)
+
+    assert answer.status_code == 200
+    marked = {text[word["start"] : word["end"]] for word in answer.json()["words"]}
+    assert ("banana" in marked) == ("banana" in text)
+
+
+@pytest.mark.parametrize("body", [{"text": " "}, {"text": "a" * 20_001}, {"text": None}, {}, {"texts": ["a"]}])
+def test_text_that_cannot_be_explained_is_refused(url: str, body: dict) -> None:
+    assert requests.post(f"{url}/explain", json=body, timeout=60).status_code == 422
+
+
 def test_unknown_path_and_method_are_refused(url: str) -> None:
     assert requests.get(f"{url}/nowhere", timeout=60).status_code == 404
     assert requests.get(f"{url}/predict", timeout=60).status_code == 405
