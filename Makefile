@@ -104,6 +104,9 @@ docs: setup      ## build the documentation into docs/_build/html; warnings, suc
 links: setup     ## check the external links of the documentation (needs a network)
 	@sphinx-build -q -b linkcheck docs docs/_build/links
 
-lock: setup      ## write requirements.txt anew from pyproject.toml, for Linux and macOS, Python 3.11 to 3.13
-	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
-	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade -o requirements.txt
+compile = uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate \
+  --no-emit-index-url --no-emit-find-links --no-header --quiet
+
+lock: setup      ## write the locked requirements anew, for Linux and macOS, Python 3.11 to 3.13
+	@$(compile) pyproject.toml --extra dev --upgrade -o requirements.txt
+	@$(compile) requirements-serve.in --constraint requirements.txt -o requirements-serve.txt

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.corpus import tables
 from pipeline.features.ngrams import concatenate
 from pipeline.features.tokenizer import EncodedText
 
@@ -45,6 +44,8 @@ def from_encoded(texts: Iterable[EncodedText], labels: Sequence[int] | np.ndarra
 
 def read_encoded(path: Path) -> EncodedExamples:
     """Read a table that the stage vectorize wrote."""
+    from pipeline.corpus import tables  # not at the top: serving reads no table, and needs no PyArrow
+
     with tables.open_parquet(path) as file:
         table = file.read(columns=["tokens", "ends", "characters", "label"])
     rows = zip(*(table[name].to_pylist() for name in ("tokens", "ends", "characters")), strict=True)

@@ -25,11 +25,10 @@ CODE = [
     "__init__.py",
     "cli.py",
     "files.py",
-    *(f"corpus/{name}.py" for name in ("__init__", "tables")),
     *(f"features/{name}.py" for name in ("__init__", "batches", "ngram_features", "ngrams", "tokenizer")),
     *(f"model/{name}.py" for name in ("__init__", "classifier", "linear")),
 ]
-REQUIREMENTS = ["mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "safetensors", "scipy", "tokenizers"]
+REQUIREMENTS = ["mlflow", "numpy", "onnxruntime", "pandas", "safetensors", "scipy", "tokenizers"]
 DIGESTS = "file_digests"  # tag of a logged model: the sha256 of each of its files, as JSON
 INPUT_EXAMPLE = pd.DataFrame(
     {"text": ["how do i sort a dict by value", "undefined is not a function when i click the button"]}

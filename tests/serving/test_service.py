@@ -237,11 +237,14 @@ def test_port_that_is_taken_is_a_one_line_error(folder: Path, url: str) -> None:
     assert done.stderr == f"error: cannot listen on 127.0.0.1:{port}; choose another --port\n"
 
 
-def test_service_of_a_folder_imports_no_mlflow_and_no_tensorflow(folder: Path) -> None:
+def test_service_of_a_folder_imports_nothing_that_its_requirements_lack(folder: Path) -> None:
+    heavy = ["mlflow", "tensorflow", "sklearn", "dvc", "pandas", "pyarrow", "matplotlib"]
+    locked = (ROOT / "requirements-serve.txt").read_text()
+    assert not [name for name in heavy if f"\n{name}==" in locked]
     code = "from pathlib import Path; from pipeline.serving import app, models, server; import sys; "
     code += "models.from_folder(Path('models')).refresh(); "
-    code += "print([name for name in ('mlflow', 'tensorflow', 'sklearn', 'dvc') if name in sys.modules])"
+    code += "print([name for name in sys.argv[1:] if name in sys.modules])"
 
-    done = run(folder, "-c", code)
+    done = run(folder, "-c", code, *heavy)
 
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
