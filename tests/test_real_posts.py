@@ -110,7 +110,7 @@ def test_report_page_is_small_and_shows_the_values_of_the_metrics(
     assert len(written.encode()) < 5_000_000
     explanations = json.loads(Path("reports/explanations.json").read_text(encoding="utf-8"))
     errors = [example for example in explanations["examples"] if example["y_true"] != example["y_pred"]]
-    assert len(errors) == explanations["errors"] > 100  # all of them have room, each with its attributions
+    assert len(errors) == explanations["errors"] > 50  # all of them have room, each with its attributions
     assert all(example["attributions"] for example in errors)
 
 
