@@ -18,7 +18,7 @@ data: setup      ## inspect labelled texts: make data SOURCE=texts.csv; with WRI
 	@python -m pipeline.inspect '$(SOURCE)' $(if $(WRITE),--write)
 
 test: setup      ## run all tests
-	@echo "Runs all tests on $$(getconf _NPROCESSORS_ONLN) cores: 10 to 19 minutes on two, by their speed. \`make check\` leaves out the slow ones."
+	@echo "Runs all tests on $$(getconf _NPROCESSORS_ONLN) cores: 10 to 20 minutes on two, by their speed. \`make check\` leaves out the slow ones."
 	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: lint      ## check style and types, and run the fast tests (3 to 5 minutes)
