@@ -93,6 +93,7 @@ def create_app(holder: ModelHolder, token: str | None, limits: Limits, refresh_s
         holder.stopped.set()
 
     app = FastAPI(title="Text classification", lifespan=lifespan)
+    html = PAGE.read_text(encoding="utf-8")
     batcher = Batcher(max_batch=256, max_waiting=limits.max_waiting)
     metrics = Metrics()
     app.add_middleware(Guard, token=token, limits=limits, metrics=metrics)
@@ -103,6 +104,10 @@ def create_app(holder: ModelHolder, token: str | None, limits: Limits, refresh_s
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
         return JSONResponse({"detail": f"{where}: {first['msg'].removeprefix('Value error, ')}"}, 422)
+
+    @app.exception_handler(Busy)
+    async def busy(*_: object) -> JSONResponse:
+        return JSONResponse({"detail": "too many texts wait; try again later"}, 503, {"Retry-After": "1"})
 
     def current() -> ServedModel:
         if not holder.model:
@@ -115,10 +120,7 @@ def create_app(holder: ModelHolder, token: str | None, limits: Limits, refresh_s
         if len(body.texts) > limits.max_texts:
             raise HTTPException(413, f"there are {len(body.texts):,} texts; send up to {limits.max_texts:,} at once")
         model = current()
-        try:
-            y_proba = await batcher.predict(model.classifier.predict_proba, body.texts)
-        except Busy:
-            raise HTTPException(503, "too many texts wait; try again later", {"Retry-After": "1"}) from None
+        y_proba = await batcher.predict(model.classifier.predict_proba, body.texts)
         labels = model.classifier.labels
         metrics.observe(labels, y_proba)
         return Predictions(
@@ -129,7 +131,7 @@ def create_app(holder: ModelHolder, token: str | None, limits: Limits, refresh_s
             model=model.source,
         )
 
-    @app.post("/explain", responses={503: {"description": "no model yet"}})
+    @app.post("/explain", responses={503: {"description": "no model yet, or too many texts wait"}})
     async def explain(body: Text) -> Explanation:
         """The words that moved the prediction most, by their attribution to the label against the runner-up."""
         if len(body.text) > limits.max_explained or not body.text.strip():
@@ -169,7 +171,7 @@ def create_app(holder: ModelHolder, token: str | None, limits: Limits, refresh_s
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:
         policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"Content-Security-Policy": policy})
+        return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
     return app
 

@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from fastapi.testclient import TestClient
 
 from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts, fit_tokenizer
 from pipeline.model import linear
 from pipeline.model.classifier import Classifier
 from pipeline.params.baseline import Baseline
+from pipeline.serving.app import Limits, create_app
+from pipeline.serving.models import from_folder
 from tests.repository import ROOT, environment
 from tests.servers import service
 
@@ -176,6 +179,18 @@ def test_client_that_sends_half_a_body_gets_a_408_and_holds_up_nobody(url: str) 
         slow.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
         assert predict(url, ["a dict"]).status_code == 200
         assert b" 408 " in slow.recv(1000).partition(b"\r\n")[0] + b" "
+
+
+@pytest.mark.parametrize(("path", "body"), [("predict", {"texts": ["a"]}), ("explain", {"text": "a"})])
+def test_more_texts_than_may_wait_are_told_to_come_back(folder: Path, path: str, body: dict) -> None:
+    holder = from_folder(folder / "models")
+    holder.refresh()
+    client = TestClient(create_app(holder, None, Limits(max_waiting=0)))
+
+    answer = client.post(f"/{path}", json=body)
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.json() == {"detail": "too many texts wait; try again later"}
 
 
 def test_health_and_readiness(url: str) -> None:
