@@ -55,8 +55,8 @@ experiment = dvc exp remove --quiet $(1) 2> /dev/null; dvc exp run --temp -n $(1
 # The recurrent network alone: no n-gram features, no ensemble, no regularization but what the experiment sets.
 PLAIN = -S train.max_ngram=0 -S train.char_ngrams=false -S train.ensemble_with_baseline=false -S train.num_layers=1 \
   -S train.bidirectional=false -S train.pooling=last -S train.reset_after=true -S train.ema_momentum=0.0 \
-  -S train.word_dropout=0.0 -S train.embedding_dropout=0.0 -S train.recurrent_dropout=0.0 -S train.label_smoothing=0.0 -S train.class_weight=none \
-  -S train.temperature_scaling=false
+  -S train.word_dropout=0.0 -S train.embedding_dropout=0.0 -S train.recurrent_dropout=0.0 -S train.label_smoothing=0.0 \
+  -S train.class_weight=none -S train.temperature_scaling=false
 
 demo: setup      ## try the registry on the sample: register, refuse, promote, roll back (about two minutes)
 	@bash pipeline/registry/demo.sh

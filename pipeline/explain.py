@@ -24,7 +24,7 @@ from pipeline.corpus import tables
 from pipeline.files import write_json
 from pipeline.metrics import predictions
 from pipeline.metrics.predictions import Predictions
-from pipeline.model.classifier import Classifier
+from pipeline.model.classifier import MODEL, Classifier
 from pipeline.model.onnx_gradients import OnnxNetwork
 from pipeline.model.word_attributions import word_attributions
 
@@ -68,7 +68,7 @@ def main() -> None:
     target, reference = test.classifier.y_pred[rows], reference_labels(test)[rows]
     texts = [test.texts[row] for row in rows]
     with cli.progress_bar("attributions", texts, "examples") as bar:
-        network = OnnxNetwork(MODELS / "model.onnx")
+        network = OnnxNetwork(MODELS / MODEL)
         attributions = word_attributions(Classifier(MODELS), network, texts, target, reference, bar.update)
     labels = test.classifier.labels
     examples = [

@@ -104,6 +104,11 @@ def token_spans(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
     ]  # fmt: skip
 
 
+def replace_surrogates(texts: Iterable[str]) -> list[str]:
+    """The texts with a question mark for each half of a surrogate pair, which cannot be encoded; positions stay."""
+    return [text.encode("utf-8", "replace").decode() for text in texts]
+
+
 def encode_texts(tokenizer: Tokenizer, texts: list[str]) -> Iterator[EncodedText]:
     """Yield each text's tokens. A text without tokens becomes one unknown token, as a GRU needs a time step."""
     unknown = tokenizer.token_to_id(UNKNOWN)

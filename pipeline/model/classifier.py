@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from pipeline.cli import UserError
 from pipeline.features import batches, ngram_features
-from pipeline.features.tokenizer import encode_texts
+from pipeline.features.tokenizer import encode_texts, replace_surrogates
 from pipeline.model import linear
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
@@ -108,8 +108,7 @@ class Classifier:
 
         Either is scaled by the temperature.
         """
-        # Half of a surrogate pair cannot be encoded, and becomes a question mark.
-        texts = [text.encode("utf-8", "replace").decode() for text in texts]
+        texts = replace_surrogates(texts)
         network = self.predict_network_proba(texts)
         baseline = linear.predict_proba(self.baseline, texts) if self.baseline else None
         return apply_temperature(self.ensemble(network, baseline), self.temperature)

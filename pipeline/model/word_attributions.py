@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.features import batches, ngram_features
-from pipeline.features.tokenizer import encode_texts, token_spans
+from pipeline.features.tokenizer import encode_texts, replace_surrogates, token_spans
 from pipeline.model import attribution, linear
 from pipeline.model.classifier import Classifier
 from pipeline.model.onnx_gradients import OnnxNetwork
@@ -35,8 +35,7 @@ def word_attributions(
     `target` and `reference` are class indices `[texts]`; an attribution is in log-odds (nats) of the target against the
     reference. `network` is the classifier's; `on_batch` is called with the number of texts of each batch.
     """
-    # As in `Classifier.predict_proba`: one character stands for another, so that positions stay.
-    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    texts = replace_surrogates(texts)
     examples = batches.from_encoded(encode_texts(classifier.tokenizer, texts), labels=np.zeros(len(texts), int))
     features = ngram_features.transform(classifier.ngram_features, examples)
     by_token = attribution.token_attributions(

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.cli import UserError, hide_secrets
@@ -21,7 +21,7 @@ class ServedModel:
 
     classifier: Classifier
     network: OnnxNetwork  # for attributions
-    source: dict[str, str] = field(default_factory=dict)  # model, version, run, commit and digest of the test data
+    source: dict[str, str]  # model, version, run, commit and digest of the test data
 
 
 def load_folder(folder: Path, source: dict[str, str]) -> ServedModel:
