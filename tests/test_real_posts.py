@@ -29,11 +29,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after all stages except `track`, on every second training and every eighth test post."""
+    """A folder after all stages except `track`, on every second training and every fourth test post."""
     folder, posts = tmp_path_factory.mktemp("real"), tmp_path_factory.mktemp("posts")
     with tarfile.open(archive) as tar:
         members = sorted((member for member in tar if "/" in member.name), key=lambda member: member.name)
-        for split, step in {"train": 2, "test": 8}.items():
+        for split, step in {"train": 2, "test": 4}.items():
             files = [member for member in members if member.name.startswith(f"{split}/") and member.isfile()]
             tar.extractall(posts, files[::step], filter="data")
     for name in ("dvc.yaml", "pipeline"):  # what the run's inputs_hash is made of
@@ -60,9 +60,9 @@ def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_accuracy_after_one_epoch(result: Path) -> None:
     metrics = json.loads((result / "reports/metrics.json").read_text())
 
-    assert metrics["examples"] == 1_000
-    assert metrics["classifier"]["accuracy"] >= 0.88  # 0.91 when this was written
-    assert metrics["network"]["accuracy"] >= 0.84  # 0.88
+    assert metrics["examples"] == 2_000
+    assert metrics["classifier"]["accuracy"] >= 0.9  # 0.9145 when this was written
+    assert metrics["network"]["accuracy"] >= 0.86  # 0.887
 
 
 def test_onnx_and_keras_agree_on_test_posts(result: Path) -> None:
@@ -110,7 +110,7 @@ def test_report_page_is_small_and_shows_the_values_of_the_metrics(
     assert len(written.encode()) < 5_000_000
     explanations = json.loads(Path("reports/explanations.json").read_text(encoding="utf-8"))
     errors = [example for example in explanations["examples"] if example["y_true"] != example["y_pred"]]
-    assert len(errors) == explanations["errors"] > 50  # all of them have room, each with its attributions
+    assert len(errors) == explanations["errors"] > 100  # all of them have room, each with its attributions
     assert all(example["attributions"] for example in errors)
 
 
