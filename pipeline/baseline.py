@@ -9,7 +9,6 @@ and the fingerprints of the examples that it was fitted on.
 from pathlib import Path
 
 import numpy as np
-from scipy.special import softmax
 
 from pipeline import cli, params
 from pipeline.corpus import near_duplicates, tables
@@ -36,7 +35,9 @@ def main() -> None:
 
     linear.save(model, OUT)
     near_duplicates.save_fingerprints(FINGERPRINTS, FITTED_ON)
-    metrics = classification.classification_metrics(y_validation, softmax(scores / model.temperature, axis=1))
+    metrics = classification.classification_metrics(
+        y_validation, linear.softmax(scores / np.float32(model.temperature))
+    )
     n_ngrams = len(model.words.ngrams) + len(model.characters.ngrams) - 2
     write_json(REPORT, {"ngrams": n_ngrams, "validation": metrics})
     print(f"baseline: {n_ngrams:,} n-grams, validation accuracy {metrics['accuracy']:.3f}")

@@ -81,8 +81,9 @@ def transform(fitted: NgramFeatures, examples: EncodedExamples) -> np.ndarray:
         for codes in encode_token_ngrams(examples, fitted.max_ngram)
     ]
     if fitted.characters:
-        by_order = [ngrams.transform(fitted.characters, codes) for codes in encode_char_ngrams(examples)]
-        at_character = np.sum(by_order, axis=0)
+        at_character = np.zeros((len(examples.characters), fitted.characters.ratios.shape[1]), np.float32)
+        for codes in encode_char_ngrams(examples):
+            at_character += ngrams.transform(fitted.characters, codes)
         # The sum over a token's characters is a difference of cumulative sums.
         total = np.vstack([np.zeros((1, at_character.shape[1])), np.cumsum(at_character, axis=0, dtype=np.float64)])
         begins = np.append(0, examples.ends[:-1])
@@ -114,10 +115,9 @@ def out_of_fold(examples: EncodedExamples, n_classes: int, params: Train) -> np.
 
 
 def save(fitted: NgramFeatures, path: Path) -> None:
-    arrays = {f"tokens.{name}": array for name, array in fitted.tokens._asdict().items()}
-    arrays["max_ngram"] = np.array(fitted.max_ngram)
+    arrays = fitted.tokens.to_arrays("tokens") | {"max_ngram": np.array(fitted.max_ngram)}
     if fitted.characters:
-        arrays |= {f"characters.{name}": array for name, array in fitted.characters._asdict().items()}
+        arrays |= fitted.characters.to_arrays("characters")
     with written_beside(path) as beside:
         safetensors.numpy.save_file(arrays, beside)
 
@@ -125,9 +125,9 @@ def save(fitted: NgramFeatures, path: Path) -> None:
 def load(content: bytes) -> NgramFeatures:
     """The fitted features from the content of a file that `save` wrote."""
     arrays = safetensors.numpy.load(content)
-
-    def ratios(view: str) -> LogCountRatios:
-        return LogCountRatios(*(arrays[f"{view}.{name}"] for name in LogCountRatios._fields))
-
     has_characters = "characters.ngrams" in arrays
-    return NgramFeatures(ratios("tokens"), int(arrays["max_ngram"]), ratios("characters") if has_characters else None)
+    return NgramFeatures(
+        LogCountRatios.from_arrays(arrays, "tokens"),
+        int(arrays["max_ngram"]),
+        LogCountRatios.from_arrays(arrays, "characters") if has_characters else None,
+    )

@@ -13,17 +13,17 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 from safetensors import SafetensorError
-from scipy.special import softmax
 from tokenizers import Tokenizer
 
 from pipeline.cli import UserError
 from pipeline.features import batches, ngram_features
-from pipeline.features.tokenizer import encode_texts, replace_surrogates
+from pipeline.features.tokenizer import EncodedText, encode_texts, replace_surrogates
 from pipeline.model import linear
+from pipeline.model.linear import softmax
+from pipeline.model.parallel import ignore, map_batches
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
 NGRAM_FEATURES, BASELINE = "ngram_features.safetensors", "baseline.safetensors"
-BATCH_SIZE = 64
 DIGEST_PLACEHOLDER = b"0" * 64
 # What ONNX Runtime raises for a file that is not a model, or not one that it can run. They have no common base class.
 ONNX_ERRORS = (
@@ -55,12 +55,12 @@ def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
 def geometric_mean(network: np.ndarray, baseline: np.ndarray, network_weight: float) -> np.ndarray:
     """The normalized, weighted geometric mean of two models' probabilities, float32 `[examples, classes]`."""
     w = np.float32(network_weight)
-    return softmax(w * log_probabilities(network) + (1 - w) * log_probabilities(baseline), axis=1)
+    return softmax(w * log_probabilities(network) + (1 - w) * log_probabilities(baseline))
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Temperature scaling (Guo et al. 2017): above 1 lowers the confidence, below 1 raises it."""
-    return softmax(log_probabilities(probabilities) / np.float32(temperature), axis=1)
+    return softmax(log_probabilities(probabilities) / np.float32(temperature))
 
 
 class Classifier:
@@ -75,7 +75,9 @@ class Classifier:
         remedy = f"run `dvc repro`, or restore {folder}/ with `git checkout dvc.lock && dvc checkout --force`"
         content = (folder / MODEL).read_bytes()
         try:
-            self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1  # batches run side by side instead, which is twice as fast
+            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             metadata = self.session.get_modelmeta().custom_metadata_map
             if "sha256" not in metadata:
                 raise UserError(f"{MODEL} is from another version of this code (it has no digest of its own); {remedy}")
@@ -109,9 +111,14 @@ class Classifier:
         Either is scaled by the temperature.
         """
         texts = replace_surrogates(texts)
-        network = self.predict_network_proba(texts)
-        baseline = linear.predict_proba(self.baseline, texts) if self.baseline else None
-        return apply_temperature(self.ensemble(network, baseline), self.temperature)
+        encoded = [*encode_texts(self.tokenizer, texts)]
+
+        def predict(rows: np.ndarray) -> np.ndarray:
+            network = self.run_network([encoded[row] for row in rows])
+            baseline = linear.predict_proba(self.baseline, [texts[row] for row in rows]) if self.baseline else None
+            return apply_temperature(self.ensemble(network, baseline), self.temperature)
+
+        return map_batches(predict, [len(text.ids) for text in encoded], len(self.labels))
 
     def ensemble(self, network: np.ndarray, baseline: np.ndarray | None) -> np.ndarray:
         """The network's probabilities, averaged with the baseline's if it is part of this classifier; not scaled."""
@@ -119,20 +126,21 @@ class Classifier:
             return geometric_mean(network, baseline, self.network_weight)
         return network
 
-    def predict_network_proba(
-        self, texts: list[str], on_batch: Callable[[int], object] = lambda n_texts: None
-    ) -> np.ndarray:
+    def predict_network_proba(self, texts: list[str], on_batch: Callable[[int], object] = ignore) -> np.ndarray:
         """Probabilities of the network alone, float32 `[texts, classes]`.
 
         `on_batch` is called with the number of texts of each batch.
         """
-        result = np.empty((len(texts), len(self.labels)), np.float32)
-        if texts:
-            # Batches come in order of length: in place of a label, each example has its row in the result.
-            examples = batches.from_encoded(encode_texts(self.tokenizer, texts), labels=np.arange(len(texts)))
-            features = ngram_features.transform(self.ngram_features, examples)
-            examples = replace(examples, ngram_features=features)
-            for inputs, rows in batches.iterate_batches(examples, BATCH_SIZE, self.sequence_length):
-                (result[rows],) = self.session.run(["probabilities"], inputs)
-                on_batch(len(rows))
-        return result
+        encoded = [*encode_texts(self.tokenizer, texts)]
+        lengths = [len(text.ids) for text in encoded]
+        return map_batches(
+            lambda rows: self.run_network([encoded[row] for row in rows]), lengths, len(self.labels), on_batch
+        )
+
+    def run_network(self, texts: list[EncodedText]) -> np.ndarray:
+        """The network's probabilities for one batch, float32 `[texts, classes]`."""
+        rows = np.arange(len(texts))
+        examples = batches.from_encoded(texts, labels=rows)
+        features = ngram_features.transform(self.ngram_features, examples)
+        inputs, _ = batches.pad_batch(replace(examples, ngram_features=features), rows, self.sequence_length)
+        return self.session.run(["probabilities"], inputs)[0]

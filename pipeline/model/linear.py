@@ -6,33 +6,34 @@ two views of a text: n-grams of up to three words and punctuation marks, and of 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import safetensors.numpy
-from scipy.sparse import csr_matrix
-from scipy.special import softmax
 from tokenizers import Tokenizer
 
 from pipeline import cli
 from pipeline.cli import UserError
 from pipeline.features import ngrams, tokenizer
-from pipeline.features.ngrams import CHAR_BITS, CHAR_ORDERS, TOKEN_BITS, NgramIndex
+from pipeline.features.ngrams import CHAR_BITS, CHAR_ORDERS, TOKEN_BITS, LogCountRatios, NgramIndex
 from pipeline.files import written_beside
+from pipeline.model.parallel import map_batches
 
-if TYPE_CHECKING:  # serving needs no parameters
+if TYPE_CHECKING:  # serving needs no parameters, and no SciPy
+    from scipy.sparse import csr_matrix
+
     from pipeline.params.baseline import Baseline
 
 # A tenth of scikit-learn's default precision costs no accuracy, and halves the time.
 TOLERANCE = 1e-3
 
 
-class NgramView(NamedTuple):
+@dataclass(frozen=True)
+class NgramView(LogCountRatios):
     """One view of a text: its n-grams, with their log-count ratio and their weight in the SVM of each class."""
 
-    ngrams: np.ndarray  # int64 [rows], ascending: the vocabulary; row 0 stands for no n-gram
-    ratios: np.ndarray  # float32 [rows, classes]
     weights: np.ndarray  # float32 [rows, classes]
     intercepts: np.ndarray  # float32 [classes]
 
@@ -79,18 +80,36 @@ def fit_view(index: NgramIndex, labels: np.ndarray, n_classes: int, min_df: int,
         svm = LinearSVC(C=C, random_state=0, tol=TOLERANCE)
         svm.fit(normalize(weighted, copy=False), labels == label)
         weights[:, label], intercepts[label] = svm.coef_[0], svm.intercept_[0]
-    return NgramView(*fitted, weights, intercepts)
+    return NgramView(fitted.ngrams, fitted.ratios, weights, intercepts)
 
 
 def decision_function(model: LinearModel, texts: list[str]) -> np.ndarray:
     """The mean of the two views' distances from the separating hyperplanes, float32 `[texts, classes]`."""
+    return map_batches(
+        lambda rows: score_batch(model, [texts[row] for row in rows]),
+        [len(text) for text in texts],
+        len(model.words.intercepts),
+    )
+
+
+def score_batch(model: LinearModel, texts: list[str]) -> np.ndarray:
     views = model.words, model.characters
     scores = []
     for index, view in zip(extract(texts, model.max_ngram, model.tokenizer), views, strict=True):
-        presence = to_csr(index, view.ngrams)
-        norms = np.sqrt(presence @ view.ratios**2)
-        scores.append(presence @ (view.ratios * view.weights) / np.where(norms, norms, 1) + view.intercepts)
+        rows = view.table.find_rows(index.ngrams)
+        ratios, weights = view.ratios.take(rows, axis=0), view.weights.take(rows, axis=0)
+        norms = np.sqrt(sum_by_example(ratios**2, index.starts))
+        scores.append(sum_by_example(ratios * weights, index.starts) / np.where(norms, norms, 1) + view.intercepts)
     return np.mean(scores, axis=0)
+
+
+def sum_by_example(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The sum of the rows `values[starts[i] : starts[i + 1]]` of each example, float32 `[examples, classes]`."""
+    sums = np.zeros((len(starts) - 1, values.shape[1]), np.float32)
+    filled = starts[1:] > starts[:-1]  # reduceat gives the next row as the sum of none
+    if filled.any():
+        sums[filled] = np.add.reduceat(values, starts[:-1][filled])
+    return sums
 
 
 def extract(texts: list[str], max_ngram: int, words: Tokenizer) -> tuple[NgramIndex, NgramIndex]:
@@ -107,14 +126,23 @@ def extract(texts: list[str], max_ngram: int, words: Tokenizer) -> tuple[NgramIn
 
 def to_csr(index: NgramIndex, vocabulary: np.ndarray) -> csr_matrix:
     """1 where an example contains an n-gram of the vocabulary, float32 `[examples, rows]`."""
+    from scipy.sparse import csr_matrix
+
     row, is_known = ngrams.lookup(vocabulary, index.ngrams)
     starts = np.append(0, np.cumsum(is_known))[index.starts]
     return csr_matrix((np.ones(starts[-1], np.float32), row[is_known], starts), (len(starts) - 1, len(vocabulary)))
 
 
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """The softmax of each row."""
+    # SciPy has it, too, but would be most of what serving installs.
+    exp = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exp / exp.sum(axis=1, keepdims=True)
+
+
 def predict_proba(model: LinearModel, texts: list[str]) -> np.ndarray:
     """Probabilities, float32 `[texts, classes]`; each row sums to 1."""
-    return softmax(decision_function(model, texts) / np.float32(model.temperature), axis=1)
+    return softmax(decision_function(model, texts) / np.float32(model.temperature))
 
 
 def attributions(model: LinearModel, text: str) -> np.ndarray:
@@ -138,9 +166,8 @@ def attributions(model: LinearModel, text: str) -> np.ndarray:
         start = np.concatenate([starts[: max(len(starts) - order + 1, 0)] for order in orders])
         end = np.concatenate([stops[order - 1 :] for order in orders])
         codes = np.concatenate([codes[order - 1 :] for order, codes in zip(orders, by_order, strict=True)])
-        row, is_known = ngrams.lookup(view.ngrams, codes)
-        is_known &= codes > 0
-        row, start, end = row[is_known], start[is_known], end[is_known]
+        row = view.table.find_rows(codes)
+        row, start, end = row[row > 0], start[row > 0], end[row > 0]
         distinct, inverse, occurrences = np.unique(row, return_inverse=True, return_counts=True)
         norm = np.sqrt((view.ratios[distinct].astype(float) ** 2).sum(axis=0))
         contribution = view.ratios[distinct] * view.weights[distinct] / np.where(norm, norm, 1)
@@ -152,8 +179,7 @@ def attributions(model: LinearModel, text: str) -> np.ndarray:
 
 
 def save(model: LinearModel, path: Path) -> None:
-    views = {"words": model.words, "characters": model.characters}
-    arrays = {f"{name}.{part}": array for name, view in views.items() for part, array in view._asdict().items()}
+    arrays = model.words.to_arrays("words") | model.characters.to_arrays("characters")
     arrays |= {"max_ngram": np.array(model.max_ngram), "temperature": np.array(model.temperature)}
     arrays["tokenizer"] = np.frombuffer(model.tokenizer.to_str().encode(), np.uint8)
     with written_beside(path) as beside:
@@ -163,8 +189,6 @@ def save(model: LinearModel, path: Path) -> None:
 def load(content: bytes) -> LinearModel:
     """The model from the content of a file that `save` wrote."""
     arrays = safetensors.numpy.load(content)
-    words, characters = (
-        NgramView(*(arrays[f"{name}.{part}"] for part in NgramView._fields)) for name in ("words", "characters")
-    )
+    words, characters = (NgramView.from_arrays(arrays, name) for name in ("words", "characters"))
     words_tokenizer = Tokenizer.from_str(arrays["tokenizer"].tobytes().decode())
     return LinearModel(words, characters, int(arrays["max_ngram"]), words_tokenizer, float(arrays["temperature"]))

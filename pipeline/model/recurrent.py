@@ -8,13 +8,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import expit as sigmoid
 
 # A step of a cell takes the gates' input `[batch, gates * units]`, R `[gates * units, units]`, the state's bias
 # `[gates * units]` and the previous states. It returns the next states, and a function from the gradients of the next
 # states to those of the gates and of the previous states. A GRU and an RNN have one state `h`, an LSTM has `h` and `c`,
 # each `[batch, units]`.
 Step = Callable[..., tuple[tuple[np.ndarray, ...], Callable[..., tuple[np.ndarray, tuple[np.ndarray, ...]]]]]
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return (1 + np.tanh(x / 2)) / 2  # equal to 1 / (1 + exp(-x)), which overflows
 
 
 def rnn_step(gates: np.ndarray, R: np.ndarray, bias: np.ndarray, h: np.ndarray):

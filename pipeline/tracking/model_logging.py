@@ -26,9 +26,9 @@ CODE = [
     "cli.py",
     "files.py",
     *(f"features/{name}.py" for name in ("__init__", "batches", "ngram_features", "ngrams", "tokenizer")),
-    *(f"model/{name}.py" for name in ("__init__", "classifier", "linear")),
+    *(f"model/{name}.py" for name in ("__init__", "classifier", "linear", "parallel")),
 ]
-REQUIREMENTS = ["mlflow", "numpy", "onnxruntime", "pandas", "safetensors", "scipy", "tokenizers"]
+REQUIREMENTS = ["mlflow", "numpy", "onnxruntime", "pandas", "safetensors", "tokenizers"]
 DIGESTS = "file_digests"  # tag of a logged model: the sha256 of each of its files, as JSON
 INPUT_EXAMPLE = pd.DataFrame(
     {"text": ["how do i sort a dict by value", "undefined is not a function when i click the button"]}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.features import ngrams
-from pipeline.features.ngrams import CHAR_BITS, CHAR_ORDERS, TOKEN_BITS, LogCountRatios, NgramIndex
+from pipeline.features.ngrams import CHAR_BITS, CHAR_ORDERS, TOKEN_BITS, HashTable, LogCountRatios, NgramIndex
 
 
 def index_of(examples: list[list[int]], max_order: int, bits: int = 4) -> NgramIndex:
@@ -181,7 +181,7 @@ def test_ratios_are_finite_for_a_class_without_examples_and_examples_without_ngr
     assert np.isfinite(fitted.ratios).all()
 
 
-# lookup and transform
+# Look-ups and transform
 
 FITTED = LogCountRatios(np.array([0, 3, 9]), np.array([[0, 0], [1, -1], [2, -2]], np.float32))
 
@@ -191,6 +191,29 @@ def test_an_ngram_out_of_the_vocabulary_has_ratios_of_0() -> None:
 
     assert ratios.tolist() == [[2, -2], [0, 0], [1, -1], [0, 0], [0, 0], [0, 0]]
     assert ngrams.transform(FITTED, np.empty(0, np.int64)).shape == (0, 2)
+
+
+def test_a_hash_table_finds_the_rows_of_all_ngrams_and_of_no_other() -> None:
+    """Of every size up to some dozens, so that slots collide and the last ones go on at the first."""
+    rng = np.random.default_rng(1)
+    for size in range(40):
+        vocabulary = np.append(0, np.sort(rng.choice(2**20, size, replace=False) * 2**40 + 1))
+
+        table = HashTable(vocabulary)
+
+        assert table.find_rows(vocabulary).tolist() == list(range(size + 1))
+        others = np.setdiff1d(rng.integers(1, 2**63, 1000), vocabulary)
+        assert not table.find_rows(others).any()
+        assert table.find_rows(np.empty(0, np.int64)).shape == (0,)
+
+
+def test_ngrams_that_hash_to_the_same_slots_are_found() -> None:
+    table = HashTable(np.arange(5))
+    of_one_slot = [code for code in range(1, 2000) if table.first_slots(np.array([code]))[0] == 15][:5]
+    colliding = HashTable(np.array([0, *of_one_slot]))
+    assert colliding.last == table.last == 15
+
+    assert colliding.find_rows(np.array([*of_one_slot[::-1], 0, 1])).tolist() == [5, 4, 3, 2, 1, 0, 0]
 
 
 def test_lookup_finds_an_ngram_of_the_vocabulary_and_no_other() -> None:

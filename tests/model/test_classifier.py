@@ -18,7 +18,6 @@ from pipeline.features import batches, ngram_features
 from pipeline.features.tokenizer import encode_texts, fit_tokenizer
 from pipeline.model import export, linear
 from pipeline.model.classifier import (
-    BATCH_SIZE,
     DIGEST_PLACEHOLDER,
     Classifier,
     apply_temperature,
@@ -27,6 +26,7 @@ from pipeline.model.classifier import (
     log_probabilities,
     required_files,
 )
+from pipeline.model.parallel import BATCH_SIZE
 
 WORDS = ["how", "do", "i", "sort", "a", "dict", "by", "value", ";", "in", "{", "blank", "}", "?", "please"]
 LABELS = ["java", "python", "ruby"]
