@@ -1,11 +1,14 @@
 """A copy of this repository to run commands in: the real DVC and git, and a store of its own."""
 
+import atexit
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from ruamel.yaml import YAML
 
 from pipeline.params.track import Track
 from pipeline.tracking import sqlite_store
-from tests import toy_pipeline
+from tests import fork_server, toy_pipeline
 
 ROOT = Path(__file__).parent.parent
 SHARED = "TESTS_SHARED_FOLDER"  # environment variable: a folder that all processes of a test session share
@@ -46,9 +49,19 @@ def empty_store() -> Path:
 
 def environment() -> dict[str, str]:
     """This Python's commands first on the path, and nothing that would send runs or DVC elsewhere."""
-    names = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "PYTHONPATH")
+    names = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if name not in names}
     return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+@cache
+def fork_server_folder() -> str:
+    """The folder of a server's commands `python` and `dvc`, of this process of pytest."""
+    folder = tempfile.mkdtemp(prefix="fork-")
+    server = fork_server.start(Path(folder), environment())
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(server.terminate)
+    return folder
 
 
 def run(folder: Path, *command: str, code: int = 0, **more: str) -> str:
@@ -56,8 +69,10 @@ def run(folder: Path, *command: str, code: int = 0, **more: str) -> str:
 
     Returns all that it printed, and fails unless it ends with `code`.
     """
+    env = environment()
+    env["PATH"] = f"{fork_server_folder()}:{env['PATH']}"
     process = subprocess.run(
-        command, cwd=folder, env=environment() | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=folder, env=env | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.returncode == code, f"{' '.join(command)} ended with {process.returncode}:\n{process.stdout}"
     return process.stdout

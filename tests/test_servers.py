@@ -27,7 +27,7 @@ from pipeline.tracking import model_logging
 from pipeline.tracking import runs as tracking_runs
 from pipeline.tracking.artifacts import logged_datasets
 from pipeline.tracking.results import TRAINING_REPORTS
-from pipeline.tracking.runs import log_datasets
+from pipeline.tracking.runs import log_datasets, set_tags
 from tests.challenge import challenge
 from tests.hand_made_result import write_result
 from tests.repository import change_params, copy_repository, run
@@ -204,6 +204,17 @@ def test_data_set_that_many_log_at_once_is_logged_to_each_run(server: Server) ->
 
     digests = [[each.dataset.digest for each in logged_datasets(client.get_run(id))] for id in ids]
     assert digests == [[f"digest {number // 8}"] for number in range(len(ids))]
+
+
+def test_tag_that_many_set_at_once_is_set(server: Server) -> None:
+    client = MlflowClient(server.uri)
+    experiment = client.create_experiment("tags")
+    created = [client.create_run(experiment) for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: set_tags(client, created[number // 8], {"state": "complete"}), range(40)))
+
+    assert [client.get_run(run.info.run_id).data.tags["state"] for run in created] == ["complete"] * 5
 
 
 def test_one_of_many_machines_that_promote_at_once_succeeds(server: Server, tmp_path: Path) -> None:

@@ -337,8 +337,12 @@ def epoch_metric(name: str) -> str:
 
 
 def set_tags(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
+    """MLflow looks for a tag before it adds it; another process of the same result may add it in between."""
     for name, value in tags.items():
-        client.set_tag(run.info.run_id, name, value)
+        try:
+            client.set_tag(run.info.run_id, name, value)
+        except MlflowException:
+            client.set_tag(run.info.run_id, name, value)
 
 
 def delete_runs(client: MlflowClient, runs: Sequence[Run]) -> None:
