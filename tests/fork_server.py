@@ -1,8 +1,9 @@
-"""Starts Python's commands in a moment: each is forked from a process that has imported MLflow and DVC.
+"""Starts Python's commands in a moment: each is forked from a process that has imported MLflow, DVC and scikit-learn.
 
-These imports take three seconds of every command, and the tests run hundreds of commands. `start` makes a folder with
-the commands `python` and `dvc`, to be put first on a `PATH`. Such a command hands its arguments, environment, folder
-and files to the server, passes on Ctrl-C and SIGTERM, and ends as the forked process ends; if it is killed, so is that.
+These imports take three seconds of every command, and the tests run hundreds of commands. `start` makes a folder of
+commands like an environment's `bin`, to be put first on a `PATH`. Its `python` and `dvc` hand arguments, environment,
+folder and files to the server, pass on Ctrl-C and SIGTERM, and end as the forked process ends; if one is killed, so is
+that process.
 Options of Python, also by environment variables, are left to the real command.
 """
 
@@ -22,6 +23,7 @@ import traceback
 from pathlib import Path
 
 IMPORTED = ["dvc.repo", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store"]
+IMPORTED += ["datasketch", "scipy.stats", "sklearn.feature_extraction.text", "sklearn.metrics", "sklearn.svm"]
 
 CLIENT = """#!{python} -IS
 import json, os, signal, socket, struct, sys
@@ -52,8 +54,11 @@ def start(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
     assert len(address) < 100, "an address of a socket is short"
     python = Path(sys.executable)
     options = {key: value for key, value in environment.items() if key.startswith("PYTHON")}
-    for name in ("python", "dvc"):
-        client = folder / name
+    for command in python.parent.iterdir():
+        if command.name not in ("python", "dvc"):
+            (folder / command.name).symlink_to(command)
+            continue
+        client = folder / command.name
         client.write_text(CLIENT.format(python=python, bin=str(python.parent), address=address, options=options))
         client.chmod(0o755)
     server = subprocess.Popen(
