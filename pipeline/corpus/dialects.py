@@ -18,6 +18,10 @@ MAX_RECORD = 1 << 22  # characters
 BROKEN_QUOTES = "broken_quotes"
 
 
+class NotDelimited(UserError):
+    """A text file whose lines no delimiter splits into columns."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     delimiter: str
@@ -119,7 +123,7 @@ def new_reader(feed: Feed, dialect: Dialect) -> Iterator[list[str]]:
 def detect_dialect(lines: list[tuple[int, str]], name: str) -> Dialect:
     """The dialect in which the most records have the same number of cells, two or more.
 
-    Raises UserError if none splits most lines into two cells or more.
+    Raises NotDelimited if none splits most lines into two cells or more.
     """
     text = "".join(line for _, line in lines)
     best, best_score = None, 0.0
@@ -140,7 +144,7 @@ def detect_dialect(lines: list[tuple[int, str]], name: str) -> Dialect:
             if score > best_score + 0.005:
                 best, best_score = dialect, score
     if best is None or best_score < 0.3:
-        raise UserError(
+        raise NotDelimited(
             f"{name} is not a table: neither comma, tab, semicolon nor | splits its lines into columns; "
             "check that it is a CSV, TSV, JSON or Parquet file"
         )

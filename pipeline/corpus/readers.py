@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 
 from pipeline.cli import UserError
 from pipeline.corpus import columns, dialects
-from pipeline.corpus.dialects import Dialect
+from pipeline.corpus.dialects import Dialect, NotDelimited
 from pipeline.corpus.encodings import detect_encoding, open_decompressed, open_lines, open_text, readable
 
 FORMATS = {
     "csv": "CSV",
     "fasttext": "fastText",
+    "lines": "a text per line",
     "json_lines": "JSON Lines",
     "json_array": "JSON array",
     "json_object": "JSON object of arrays",
@@ -91,10 +92,11 @@ def split_of(name: str) -> str | None:
     return words[-1] if words else None
 
 
-def open_table(path: Path, name: str, encoding: str | None = None) -> Table:
+def open_table(path: Path, name: str, encoding: str | None = None, may_be_texts: bool = False) -> Table:
     """Recognize how a file is read; `encoding` is that of a text file, None detects it.
 
-    Raises UserError for a file that is empty, damaged or of another kind.
+    With `may_be_texts`, a text file without columns has one, `text`: a text per line, or CSV with a header. Otherwise
+    that is an error. Raises UserError for a file that is empty, damaged or of another kind.
     """
     # of the file's name, otherwise of its folder's
     split = next(filter(None, map(split_of, reversed(re.sub(r"\.[^/]*$", "", name).split("/")))), None)
@@ -125,7 +127,15 @@ def open_table(path: Path, name: str, encoding: str | None = None) -> Table:
     if text.startswith("{"):
         is_lines = is_json_row([line for _, line in sample if line.strip()])
         return open_json(replace_table(table, "json_lines" if is_lines else "json_object", ()))
-    return open_csv(table, sample)
+    try:
+        return open_csv(table, sample)
+    except NotDelimited:
+        if not may_be_texts:
+            raise
+    first = sample[0][1].strip().strip('"')
+    if first.lower() in columns.TEXT_NAMES:
+        return Table(path, name, "csv", (first,), split, encoding, Dialect(",", quoted=True), header=True)
+    return replace_table(table, "lines", ("text",))
 
 
 def is_json_row(lines: list[str]) -> bool:
@@ -165,6 +175,7 @@ def read_table(table: Table) -> Iterator[Row | Reject]:
     read = {
         "csv": read_csv,
         "fasttext": read_fasttext,
+        "lines": read_lines,
         "json_lines": read_json_lines,
         "json_array": read_json_array,
         "json_object": read_json_object,
@@ -238,6 +249,13 @@ def read_fasttext(table: Table) -> Iterator[Row | Reject]:
             labels = [word.removeprefix("__label__") for word in words if word.startswith("__label__")]
             text = " ".join(word for word in words if not word.startswith("__label__"))
             yield Row(number, {"label": labels, "text": text})
+
+
+def read_lines(table: Table) -> Iterator[Row | Reject]:
+    assert table.encoding is not None
+    with open_lines(table.path, table.encoding, table.name) as lines:
+        for number, line in lines:
+            yield Row(number, {"text": line.strip()})
 
 
 # JSON
@@ -363,6 +381,15 @@ def open_arrow(table: Table) -> Table:
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
     }
     return Table(table.path, table.name, table.format, tuple(schema.names), table.split, class_names=class_names)
+
+
+def column_types(table: Table) -> dict[str, pa.DataType]:
+    """The type of each column that `read_table` gives: of Parquet and Arrow their own, otherwise text."""
+    if not table.format.startswith(("parquet", "arrow")):
+        return dict.fromkeys(table.columns, pa.string())
+    with arrow_reader(table) as (schema, _):
+        types = {each.name: each.type for field in schema for each in field.flatten()}
+    return types | dict.fromkeys(table.class_names, pa.string())
 
 
 class arrow_reader:  # noqa: N801  # used as a function: `with arrow_reader(table) as (schema, batches):`

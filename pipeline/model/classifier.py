@@ -81,7 +81,8 @@ class Classifier:
             metadata = self.session.get_modelmeta().custom_metadata_map
             if "sha256" not in metadata:
                 raise UserError(f"{MODEL} is from another version of this code (it has no digest of its own); {remedy}")
-            if not matches_digest(content, metadata["sha256"]):
+            self.digest = metadata["sha256"]  # of the ONNX model, which names those of the required files
+            if not matches_digest(content, self.digest):
                 raise ValueError("its content does not match its digest")
             sha256: dict[str, str] = json.loads(metadata["required_files"])
             self.labels: list[str] = json.loads(metadata["labels"])

@@ -67,6 +67,7 @@ def test_gradients_equal_finite_differences(
 ) -> None:
     config = small(**network, mask=length is None)
     model = random_network(config, vocab_size=12, feature_dim=feature_dim, length=length)
+    model.run_eagerly = False  # it runs hundreds of times
     examples = examples_of(IDS, LABELS, feature_dim)
     expected = finite_differences(model, examples, length)
 
