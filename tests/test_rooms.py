@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": BASE | {"metrics"},
     "tracking": BASE | {"corpus", "metrics", "model"},
     "registry": BASE | {"corpus", "metrics", "report", "tracking"},
-    "serving": BASE | {"corpus", "model", "tracking", "registry"},
+    "serving": BASE | {"corpus", "features", "model", "tracking", "registry"},
 }
 STAGES_AND_COMMANDS = {file.stem for file in PIPELINE.glob("*.py")} - {"__init__", "cli", "files"}
 

@@ -23,9 +23,9 @@ from tqdm import tqdm
 from pipeline.cli import UserError
 from pipeline.corpus import columns
 from pipeline.corpus.columns import to_text
-from pipeline.corpus.encodings import has_bad_bytes
 from pipeline.corpus.readers import Reject, Row, Table, column_types, open_table, read_table
 from pipeline.corpus.sources import MAX_EXAMPLE_BYTES
+from pipeline.features.tokenizer import replace_surrogates
 from pipeline.files import written_beside
 from pipeline.serving.models import ServedModel
 
@@ -136,10 +136,12 @@ def usable_rows(
             if isinstance(row, Reject):
                 reject(table.name, row.number, row.reason, row.detail)
                 continue
-            joined = "\n".join(filter(None, (to_text(row.values.get(name)) for name in text)))
+            values = [row.values.get(name) for name in text]
+            # With their blanks, as the service and the logged model take them.
+            joined = "\n".join(filter(None, (each if isinstance(each, str) else to_text(each) for each in values)))
             reason = (
                 "no_text" if not joined.strip()
-                else "bad_bytes" if has_bad_bytes(joined)
+                else "bad_bytes" if replace_surrogates([joined]) != [joined]
                 else "long_text" if len(joined.encode()) > MAX_EXAMPLE_BYTES
                 else None
             )  # fmt: skip

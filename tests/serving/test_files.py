@@ -169,13 +169,25 @@ def test_what_was_killed_goes_on_after_its_last_part_and_ends_with_the_same_byte
     assert Path(f"out{suffix}").read_bytes() == Path(f"whole{suffix}").read_bytes()
 
 
+def test_predictions_are_those_of_the_texts_as_they_are(model: ServedModel) -> None:
+    texts = ["  a banana\n", "a \ufffd dict", "\tmango"]
+    pq.write_table(pa.table({"text": texts}), "rows.parquet")
+
+    predict_files([Path("rows.parquet")], Path("out.parquet"), model, GUESS)
+
+    rows = read_rows(Path("out.parquet"))
+    assert [row["text"] for row in rows] == texts
+    expected = model.classifier.predict_proba(texts)[:, 0]
+    assert [row["probability_fruit"] for row in rows] == pytest.approx(expected, abs=1e-6)
+
+
 def test_parts_of_other_files_or_options_are_not_taken_up(model: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("rows.csv").write_text("text\na banana\n")
     monkeypatch.setattr(files, "FORMATS", files.FORMATS | {".csv": (files.write_csv, interrupt)})
     for threshold in (None, 0.5):
         with pytest.raises(KeyboardInterrupt):
             predict_files([Path("rows.csv")], Path("out.csv"), model, Options(("text",), None, threshold))
-    monkeypatch.undo()
+    monkeypatch.setattr(files, "FORMATS", files.FORMATS | {".csv": (files.write_csv, files.join_csv)})
     Path("rows.csv").write_text("text\na dict\n")
 
     result = predict_files([Path("rows.csv")], Path("out.csv"), model, Options(("text",), None, 0.5))
