@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 IMPORTED = ["dvc.repo", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store"]
@@ -108,9 +109,10 @@ def attend(client: socket.socket) -> None:
 
 
 def pass_on_signals(client: socket.socket, command: int) -> None:
-    while number := client.recv(1):
-        os.killpg(command, number[0])
-    os.killpg(command, signal.SIGKILL)  # the client was killed
+    with suppress(ProcessLookupError):  # it has ended
+        while number := client.recv(1):
+            os.killpg(command, number[0])
+        os.killpg(command, signal.SIGKILL)  # the client was killed
 
 
 def run(name: str, arguments: list[str], folder: str, environment: dict[str, str]) -> int:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.repository import ROOT, environment, fork_server_folder, fresh_copy
+from tests.repository import ROOT, fast_environment, fork_server_folder, fresh_copy
 
 pytestmark = pytest.mark.slow
 
@@ -70,8 +70,8 @@ def test_block_of_the_readme_runs(clone: Path, block: Block) -> None:
 
     with log.open("w") as file:
         process = subprocess.Popen(
-            commands, cwd=clone, env=environment() | {"DVC_NO_ANALYTICS": "1"}, stdin=subprocess.DEVNULL, stdout=file,
-            stderr=subprocess.STDOUT, start_new_session=True,
+            commands, cwd=clone, env=fast_environment() | {"DVC_NO_ANALYTICS": "1"}, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             if "foreground" in block.comments:

@@ -1,11 +1,8 @@
 """Stack Overflow 16k: the repository's own parameters, trained once for one epoch on a part of the real posts."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +17,7 @@ from pipeline.features.tokenizer import encode_texts
 from pipeline.model.classifier import Classifier
 from pipeline.report import page
 from tests.keras_network import load_network
+from tests.repository import run
 
 ROOT = Path(__file__).parent.parent
 STAGES = ["source", "fetch", "split", "vectorize", "baseline", "train", "evaluate", "explain", "plot"]
@@ -43,17 +41,8 @@ def result(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["fetch"].update(source=str(posts), digest=None)
     values["train"].update(epochs=1)
     yaml.dump(values, folder / "params.yaml")
-    env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
     for stage in STAGES:
-        done = subprocess.run(
-            [sys.executable, "-m", f"pipeline.{stage}"],
-            cwd=folder,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        run(folder, "python", "-m", f"pipeline.{stage}")
     return folder
 
 

@@ -23,7 +23,7 @@ from mlflow import MlflowClient
 from pipeline import cli
 from pipeline.corpus import tables
 from pipeline.registry import __main__ as commands
-from tests.repository import change_params, commit, environment, run, store, toy_copy
+from tests.repository import change_params, commit, environment, fast_environment, run, store, toy_copy
 from tests.servers import free_port, service, wait_until
 
 pytestmark = pytest.mark.slow
@@ -304,19 +304,9 @@ def test_force_overrides_and_is_recorded_as_such_and_rollback_takes_it_back(repo
 
 def test_two_promotions_at_once_are_both_recorded_one_after_the_other(repository: Path) -> None:
     """Both are forced: the later one must see who came first, and be judged against it."""
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.registry",
-        "promote",
-        "--alias",
-        "staging",
-        "--force",
-        "--reason",
-        "race",
-    ]
+    command = ["python", "-m", "pipeline.registry", "promote", "--alias", "staging", "--force", "--reason", "race"]
     both = [
-        subprocess.Popen([*command, version], cwd=repository, env=environment(), stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, version], cwd=repository, env=fast_environment(), stdout=subprocess.PIPE, text=True)
         for version in ("1", "2")
     ]
     output = [process.communicate(timeout=120)[0] for process in both]
