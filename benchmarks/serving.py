@@ -27,7 +27,7 @@ from pipeline.features.tokenizer import encode_texts
 from pipeline.model.classifier import Classifier
 
 MODELS, SPLIT = Path("models"), Path("data/split")
-CONNECTIONS, BULK = 32, 100  # clients at once; texts in a request
+CONNECTIONS, BULK = 32, 1000  # clients at once; texts in a request
 
 Ask = Callable[[list[str]], object]
 

@@ -5,14 +5,14 @@ import threading
 import numpy as np
 import pytest
 
-from pipeline.model.parallel import BATCH_SIZE, map_batches
+from pipeline.model.parallel import BATCH_SIZE, MIN_BATCH, map_batches
 
 
 def probabilities(rows: np.ndarray) -> np.ndarray:
     return np.stack([rows / 1000, 1 - rows / 1000], axis=1)
 
 
-@pytest.mark.parametrize("n_texts", [0, 1, BATCH_SIZE, BATCH_SIZE + 1, 5 * BATCH_SIZE])
+@pytest.mark.parametrize("n_texts", [0, 1, MIN_BATCH + 1, BATCH_SIZE, BATCH_SIZE + 1, 5 * BATCH_SIZE])
 def test_each_row_has_its_own_result(n_texts: int) -> None:
     done: list[int] = []
 

@@ -253,7 +253,7 @@ def test_port_that_is_taken_is_a_one_line_error(folder: Path, url: str) -> None:
 
 
 def test_service_of_a_folder_imports_nothing_that_its_requirements_lack(folder: Path) -> None:
-    heavy = ["mlflow", "tensorflow", "sklearn", "dvc", "pandas", "pyarrow", "matplotlib"]
+    heavy = ["mlflow", "tensorflow", "scipy", "sklearn", "dvc", "pandas", "pyarrow", "matplotlib"]
     locked = (ROOT / "requirements-serve.txt").read_text()
     assert not [name for name in heavy if f"\n{name}==" in locked]
     code = "from pathlib import Path; from pipeline.serving import app, models, server; import sys; "
