@@ -99,7 +99,13 @@ def as_examples(source: sources.Source, contents: Iterable[tuple[str, bytes]], e
     for id, content in contents:
         split, label, _ = id.split("/")
         try:
-            yield Example(id, content.decode(encoding), label, split)
+            text = content.decode(encoding)
+            if text.count("\0") > len(text) / 4:
+                raise UserError(
+                    f"{source.name}: {id} is full of NULs, as UTF-16 is if it is read as {encoding}; "
+                    "set fetch.encoding to utf-16-le"
+                )
+            yield Example(id, text, label, split)
         except UnicodeDecodeError as error:
             name = "UTF-8" if encoding == "utf-8" else encoding
             raise UserError(

@@ -55,8 +55,10 @@ def environment() -> dict[str, str]:
 
 
 @cache
-def fork_server_folder() -> str:
-    """The folder of a server's commands `python` and `dvc`, of this process of pytest."""
+def fast_commands() -> str:
+    """The folder of a fork server's commands; where the system's libraries do not bear a fork, of this Python's own."""
+    if sys.platform != "linux":
+        return str(Path(sys.executable).parent)
     folder = tempfile.mkdtemp(prefix="fork-")
     server = fork_server.start(Path(folder), environment())
     atexit.register(shutil.rmtree, folder)
@@ -67,7 +69,7 @@ def fork_server_folder() -> str:
 def fast_environment() -> dict[str, str]:
     """As `environment`, with the fork server's commands first on the path: not for processes that are killed."""
     env = environment()
-    return env | {"PATH": f"{fork_server_folder()}:{env['PATH']}"}
+    return env | {"PATH": f"{fast_commands()}:{env['PATH']}"}
 
 
 def run(folder: Path, *command: str, code: int = 0, **more: str) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.repository import ROOT, fast_environment, fork_server_folder, fresh_copy
+from tests.repository import ROOT, fast_commands, fast_environment, fresh_copy
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = fresh_copy(tmp_path_factory.mktemp("readme") / "clone")
     if (ROOT / ".venv/installed").exists():  # the environment that `make` would install
         (folder / ".venv").mkdir()
-        (folder / ".venv/bin").symlink_to(fork_server_folder())
+        (folder / ".venv/bin").symlink_to(fast_commands())
         (folder / ".venv/installed").touch()
         os.utime(folder / "requirements.txt", (0, 0))
     for name, value in {"user.name": "Ada", "user.email": "ada@example.org"}.items():

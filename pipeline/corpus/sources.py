@@ -27,7 +27,8 @@ from pipeline.corpus import sample, urls
 from pipeline.params.fetch import Fetch
 
 # The name of an example: at most one folder around the layout, no hidden files (`._0.txt` of macOS), no `..`.
-MEMBER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?((train|test)/([^/.][^/]*)/[^/.][^/]*\.txt)")
+SPLIT = "(?i:train|test|validation|valid|val|dev)"
+MEMBER = re.compile(rf"(?:\./)?(?:[^/.][^/]*/)?({SPLIT})/(([^/.][^/]*)/[^/.][^/]*\.txt)")
 # Without train/ and test/, a folder per label.
 LABEL_MEMBER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?(([^/.][^/]*)/[^/.][^/]*\.txt)")
 NOTHING = re.compile(r"(?!)")
@@ -37,7 +38,7 @@ TABLE = re.compile(
     rf"(?i)(?!(?:.*/)?(?:state|dataset_info|dataset_dict)\.json$).*\.(csv|tsv|tab|jsonl|ndjson|json|parquet|arrow){COMPRESSED}"
 )
 ARCHIVE = re.compile(r"(?i).*\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))")
-SPLIT_FOLDER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?(train|test)(?:/.*)?")
+SPLIT_FOLDER = re.compile(rf"(?:\./)?(?:[^/.][^/]*/)?({SPLIT})(?:/.*)?")
 
 # Limits on what is read: a source beyond them is an error or an attack.
 MAX_EXAMPLE_BYTES = 1 << 20
@@ -250,9 +251,11 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
     skipped_name = ""
     for name, content in read(source.location, source.name, MEMBER):
         if folder := SPLIT_FOLDER.fullmatch(name):
-            folders.add(folder[1])
+            folders.add(canonical_split(folder[1]))
         if content is None:
-            if folder and not name.endswith("/") and not name.rpartition("/")[2].startswith("."):
+            # Of other files, such as a README, texts alone.
+            is_named = name.endswith(".txt") if not folder else not name.endswith("/")
+            if is_named and not name.rpartition("/")[2].startswith("."):
                 skipped, skipped_name = skipped + 1, name
             continue
         member = MEMBER.fullmatch(name)
@@ -260,10 +263,11 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
         if member[3] == NO_LABEL:
             unlabelled += 1
             continue
-        filled.add(member[2])
+        split = canonical_split(member[1])
+        filled.add(split)
         count, total = count + 1, total + len(content)
-        check_example(source, name, member[1], content, count, total)
-        yield member[1], content
+        check_example(source, name, member[2], content, count, total)
+        yield f"{split}/{member[2]}", content
     if unlabelled:
         print(f"  skipped {unlabelled:,} texts without a label, in {NO_LABEL}/")
     if skipped:
@@ -274,6 +278,11 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
         raise UserError(
             f"{source.name} has no example in {empty[0]}/; fill it, or omit test/ to have a test split drawn"
         )
+
+
+def canonical_split(folder: str) -> str:
+    """train, test or validation: the split of a folder `Train/`, `dev/` and the like."""
+    return {"valid": "validation", "val": "validation", "dev": "validation"}.get(folder.lower(), folder.lower())
 
 
 def read_label_folders(source: Source, read: Callable) -> Iterator[tuple[str, bytes]]:
@@ -379,13 +388,17 @@ def decompressed(archive: Path) -> BufferedIOBase:
 def read_zip(
     archive: Path, display_name: str, wanted: re.Pattern, read_file: Callable[[IO[bytes]], Any] = read_content
 ) -> Iterator[tuple[str, Any]]:
-    """As `read_folder`, for a zip archive. A link is stored as its target's name, and skipped."""
+    """As `read_folder`, for a zip archive. A link is stored as its target's name, and skipped.
+
+    Windows may have written the names with its own separator.
+    """
     try:
         with zipfile.ZipFile(archive) as zip_file:
             for member in zip_file.infolist():
                 is_link = stat.S_ISLNK(member.external_attr >> 16)
-                is_example = wanted.fullmatch(member.filename) and not is_link
-                yield member.filename, read_file(zip_file.open(member)) if is_example else None
+                name = member.filename.replace("\\", "/") if member.create_system == 0 else member.filename
+                is_example = wanted.fullmatch(name) and not is_link
+                yield name, read_file(zip_file.open(member)) if is_example else None
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
         # zipfile raises RuntimeError for a password, NotImplementedError for an unknown compression.
         raise UserError(

@@ -1,7 +1,6 @@
 """Parquet tables, read and written in batches, so that memory does not grow with the number of rows."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +30,37 @@ IDS_SCHEMA = pa.schema(
 FINGERPRINT_SCHEMA = pa.schema([("id", pa.string()), ("fingerprint", pa.binary())])
 
 BATCH_ROWS = 4096
+BATCH_LENGTH = 1 << 26  # characters and bytes of a batch of rows; one column must have less than 2^31
 
 
 def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
-    rows = iter(rows)
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
     with written_beside(path) as beside, pq.ParquetWriter(beside, schema, **options) as writer:
-        while batch := list(islice(rows, BATCH_ROWS)):
+        for batch in batches_of(rows):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+
+
+def batches_of(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Batches of up to `BATCH_ROWS` rows, fewer where they are long."""
+    batch: list[dict[str, Any]] = []
+    length = 0
+    for row in rows:
+        batch.append(row)
+        length += sum(len(value) for value in row.values() if isinstance(value, str | bytes | list))
+        if len(batch) == BATCH_ROWS or length >= BATCH_LENGTH:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
 
 
 def read_batches(path: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
     """Yield the rows in batches of columns: `{"text": [...], "label": [...]}`. Raises UserError if it is damaged."""
     with open_parquet(path) as file:
-        batches = file.iter_batches(BATCH_ROWS, columns=columns)
-        while batch := next_batch(path, batches):
-            yield batch
+        for group in range(file.num_row_groups):
+            batches = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+            while batch := next_batch(path, batches):
+                yield batch
 
 
 def next_batch(path: Path, batches: Iterator[pa.RecordBatch]) -> dict[str, list[Any]] | None:

@@ -71,7 +71,6 @@ def test_what_is_no_example_is_left_out(pack: Pack, name: str) -> None:
         "train/java/0.md",
         "train/.cache/0.txt",
         "train/java/deeper/0.txt",
-        "validation/java/0.txt",
         "two/folders/train/java/1.txt",
         "__MACOSX/train/java/._1.txt",
     ]
@@ -374,6 +373,34 @@ def test_what_may_be_secret_in_a_url_is_not_part_of_its_name(tmp_path: Path) -> 
 
     assert source.name == "https://127.0.0.1:8000/posts.zip"
     assert source.location == url
+
+
+def test_names_that_windows_wrote_are_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "corpus.zip", "w") as archive:
+        for name, content in EXAMPLES.items():
+            info = zipfile.ZipInfo("x")
+            info.filename, info.create_system = name.replace("/", "\\"), 0
+            archive.writestr(info, content)
+
+    assert read(tmp_path / "corpus.zip") == EXAMPLES
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+@pytest.mark.parametrize("folder", ["Validation", "valid", "val", "dev"])
+def test_folders_of_splits_may_be_named_as_others_name_them(pack: Pack, name: str, folder: str) -> None:
+    renamed = {key.replace("train/", "Train/").replace("test/", "TEST/"): text for key, text in EXAMPLES.items()}
+
+    examples = read(pack(name, renamed | {f"{folder}/java/0.txt": b"more"}))
+
+    assert examples == EXAMPLES | {"validation/java/0.txt": b"more"}
+
+
+def test_texts_of_other_layouts_are_counted(pack: Pack, capsys: pytest.CaptureFixture[str]) -> None:
+    others = {"x/y/train/java/0.txt": b"x", "train/.NET/0.txt": b"x", "extra/java/0.txt": b"x"}
+
+    assert read(pack("corpus.zip", EXAMPLES | others)) == EXAMPLES
+
+    assert "skipped 3 files" in capsys.readouterr().out
 
 
 def test_files_that_are_no_examples_are_counted_and_one_is_named(

@@ -31,6 +31,16 @@ def test_a_table_larger_than_a_batch_is_read_in_batches_and_in_order(tmp_path: P
     assert tables.read_column(tmp_path / "t.parquet", "text") == texts
 
 
+def test_long_rows_are_in_smaller_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BATCH_LENGTH", 1000)
+    texts = ["x" * length for length in (10, 990, 2000, 3, 500, 400, 100)]
+
+    tables.write_table(tmp_path / "t.parquet", tables.RAW_SCHEMA, ({"id": "", "text": t, "label": ""} for t in texts))
+
+    batches = [batch["text"] for batch in tables.read_batches(tmp_path / "t.parquet", ["text"])]
+    assert [[len(text) for text in batch] for batch in batches] == [[10, 990], [2000], [3, 500, 400, 100]]
+
+
 def test_rows_are_asked_for_only_as_they_are_written(tmp_path: Path) -> None:
     ahead = []
 
