@@ -101,10 +101,9 @@ def as_examples(source: sources.Source, contents: Iterable[tuple[str, bytes]], e
         try:
             text = content.decode(encoding)
             if text.count("\0") > len(text) / 4:
-                raise UserError(
-                    f"{source.name}: {id} is full of NULs, as UTF-16 is if it is read as {encoding}; "
-                    "set fetch.encoding to utf-16-le"
-                )
+                other = "utf-16-be" if text.startswith("\0") else "utf-16-le"
+                remedy = f"set fetch.encoding to {other}" if encoding == "utf-8" else "check fetch.encoding"
+                raise UserError(f"{source.name}: {id} is full of NULs if it is read as {encoding}; {remedy}")
             yield Example(id, text, label, split)
         except UnicodeDecodeError as error:
             name = "UTF-8" if encoding == "utf-8" else encoding

@@ -1,6 +1,5 @@
 """Predict the labels of texts with the model in `models/`: `python -m pipeline.predict --help`."""
 
-import codecs
 import json
 import os
 import sys
@@ -51,6 +50,8 @@ def predict(
     TEXT is a text, or the path of a file with one. Without TEXT, the text is read from standard input. With --output,
     each TEXT is a file of rows, in any format that the pipeline reads.
     """
+    if output and as_json:
+        raise click.UsageError("--json is for texts; --output with a name that ends with .jsonl writes JSON Lines")
     if output:
         predict_files(text, output, version, columns, encoding, threshold)
         return
@@ -96,7 +97,7 @@ def predict_files(
         if not Path(path).is_file():
             raise UserError(f"there is no file {path}; with --output, each argument is a file of rows")
     try:
-        codecs.lookup(encoding or "utf-8")
+        "".encode(encoding or "utf-8")
     except LookupError:
         raise UserError(f"{encoding!r} is not an encoding; write for example utf-8, latin-1 or cp1252") from None
     options = files.Options(columns, encoding, threshold)

@@ -2,8 +2,8 @@
 
 These imports take three seconds of every command, and the tests run hundreds of commands. `start` makes a folder of
 commands like an environment's `bin`, to be put first on a `PATH`. Its `python` and `dvc` hand arguments, environment,
-folder and files to the server, pass on Ctrl-C and SIGTERM, and end as the forked process ends; if one is killed, so is
-that process.
+folder and files to the server, pass on Ctrl-C and SIGTERM (to the command and its children), and end as the forked
+process ends; if one is killed, so is that process.
 Options of Python, also by environment variables, are left to the real command.
 """
 
@@ -94,13 +94,15 @@ def attend(client: socket.socket) -> None:
     """Fork the command, and tell the client how it ends. Returns in the command's process, which then runs it."""
     header, files, _, _ = socket.recv_fds(client, 4, 3)
     request = client.recv(struct.unpack("I", header)[0], socket.MSG_WAITALL)
+    os.setsid()
     command = os.fork()
     if command:
+        os.setpgid(command, command)  # here and there, so that the group exists before the first signal
         threading.Thread(target=pass_on_signals, args=(client, command), daemon=True).start()
         _, status = os.waitpid(command, 0)
         client.send(struct.pack("i", os.waitstatus_to_exitcode(status)))
         os._exit(0)
-    os.setsid()
+    os.setpgid(0, 0)
     client.close()
     for number, file in enumerate(files):
         os.dup2(file, number)

@@ -177,6 +177,7 @@ def test_a_corpus_is_known_by_its_digest_whatever_its_file_is_called(
         ({"train/java/0.txt": "naïve".encode("latin-1")}, r"train/java/0\.txt is not UTF-8 text \(byte 2\)"),
         ({"train/java/0.txt": "naïve".encode("utf-16")}, r"train/java/0\.txt is not UTF-8 text \(byte 0\)"),
         ({"train/java/0.txt": "import".encode("utf-16-le")}, r"train/java/0\.txt is full of NULs.* to utf-16-le$"),
+        ({"train/java/0.txt": "import".encode("utf-16-be")}, r"train/java/0\.txt is full of NULs.* to utf-16-be$"),
         ({"test/perl/0.txt": b"text"}, "has no train example with the label perl; each split needs every label"),
         ({"train/perl/0.txt": b"text"}, "has no test example with the label perl; each split needs every label"),
     ],

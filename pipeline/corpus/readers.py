@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.cli import UserError
 from pipeline.corpus import columns, dialects
-from pipeline.corpus.dialects import Dialect, NotDelimited
+from pipeline.corpus.dialects import Dialect
 from pipeline.corpus.encodings import detect_encoding, open_decompressed, open_lines, open_text, readable
 
 FORMATS = {
@@ -92,11 +92,10 @@ def split_of(name: str) -> str | None:
     return words[-1] if words else None
 
 
-def open_table(path: Path, name: str, encoding: str | None = None, may_be_texts: bool = False) -> Table:
+def open_table(path: Path, name: str, encoding: str | None = None) -> Table:
     """Recognize how a file is read; `encoding` is that of a text file, None detects it.
 
-    With `may_be_texts`, a text file without columns has one, `text`: a text per line, or CSV with a header. Otherwise
-    that is an error. Raises UserError for a file that is empty, damaged or of another kind.
+    Raises UserError for a file that is empty, damaged or of another kind.
     """
     # of the file's name, otherwise of its folder's
     split = next(filter(None, map(split_of, reversed(re.sub(r"\.[^/]*$", "", name).split("/")))), None)
@@ -127,15 +126,17 @@ def open_table(path: Path, name: str, encoding: str | None = None, may_be_texts:
     if text.startswith("{"):
         is_lines = is_json_row([line for _, line in sample if line.strip()])
         return open_json(replace_table(table, "json_lines" if is_lines else "json_object", ()))
-    try:
-        return open_csv(table, sample)
-    except NotDelimited:
-        if not may_be_texts:
-            raise
-    first = sample[0][1].strip().strip('"')
+    return open_csv(table, sample)
+
+
+def open_texts(path: Path, name: str, encoding: str | None = None) -> Table:
+    """A text file of one column: a text per line, or CSV whose header is a name such as `text`. Raises UserError."""
+    encoding = encoding or detect_encoding(path, name)
+    with open_lines(path, encoding, name) as lines:
+        first = next((line.strip().strip('"') for _, line in lines), "")
     if first.lower() in columns.TEXT_NAMES:
-        return Table(path, name, "csv", (first,), split, encoding, Dialect(",", quoted=True), header=True)
-    return replace_table(table, "lines", ("text",))
+        return Table(path, name, "csv", (first,), None, encoding, Dialect(",", quoted=True), header=True)
+    return Table(path, name, "lines", ("text",), None, encoding)
 
 
 def is_json_row(lines: list[str]) -> bool:
@@ -383,10 +384,10 @@ def open_arrow(table: Table) -> Table:
     return Table(table.path, table.name, table.format, tuple(schema.names), table.split, class_names=class_names)
 
 
-def column_types(table: Table) -> dict[str, pa.DataType]:
-    """The type of each column that `read_table` gives: of Parquet and Arrow their own, otherwise text."""
+def column_types(table: Table) -> dict[str, pa.DataType] | None:
+    """The type of each column of Parquet and Arrow, as `read_table` gives them; None for other formats."""
     if not table.format.startswith(("parquet", "arrow")):
-        return dict.fromkeys(table.columns, pa.string())
+        return None
     with arrow_reader(table) as (schema, _):
         types = {each.name: each.type for field in schema for each in field.flatten()}
     return types | dict.fromkeys(table.class_names, pa.string())

@@ -1,7 +1,7 @@
 """Sources of labelled texts: the sample, a named corpus, a folder, an archive or tables, at a path or a URL.
 
-Texts in files are read as a stream of `(id, content)` pairs, where an id is `train/<label>/<name>.txt` or
-`test/<label>/<name>.txt`. Archives are read member by member, so that a name in an archive cannot reach the file
+Texts in files are read as a stream of `(id, content)` pairs, where an id is `<split>/<label>/<name>.txt`, and the split
+train, validation or test. Archives are read member by member, so that a name in an archive cannot reach the file
 system. Tables (CSV, JSON, Parquet) are read by `pipeline.corpus.readers`.
 """
 
@@ -38,7 +38,7 @@ TABLE = re.compile(
     rf"(?i)(?!(?:.*/)?(?:state|dataset_info|dataset_dict)\.json$).*\.(csv|tsv|tab|jsonl|ndjson|json|parquet|arrow){COMPRESSED}"
 )
 ARCHIVE = re.compile(r"(?i).*\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))")
-SPLIT_FOLDER = re.compile(rf"(?:\./)?(?:[^/.][^/]*/)?({SPLIT})(?:/.*)?")
+SPLIT_FOLDER = re.compile(rf"(?:\./)?(?:[^/.][^/]*/)??({SPLIT})(?:/.*)?")
 
 # Limits on what is read: a source beyond them is an error or an attack.
 MAX_EXAMPLE_BYTES = 1 << 20
@@ -142,7 +142,8 @@ def layout_of(names: Iterable[str]) -> str | None:
     for name in names:
         if MEMBER.fullmatch(name):
             return "splits"
-        has_splits |= bool(SPLIT_FOLDER.fullmatch(name)) and not is_table(name)
+        if (folder := SPLIT_FOLDER.fullmatch(name)) and canonical_split(folder[1]) != "validation":
+            has_splits |= not is_table(name)
         has_tables |= is_table(name)
         if member := LABEL_MEMBER.fullmatch(name):
             labels.add(member[2])
@@ -274,7 +275,7 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
         print(f"  skipped {skipped:,} files that are not named <label>/<name>.txt, for example {skipped_name!r}")
     if not filled:
         raise UserError(f"{source.name} has no example named train/<label>/<name>.txt; rename its files to that layout")
-    if empty := sorted({"train", *folders} - filled):
+    if empty := sorted({"train", *folders} - {"validation"} - filled):
         raise UserError(
             f"{source.name} has no example in {empty[0]}/; fill it, or omit test/ to have a test split drawn"
         )

@@ -103,8 +103,16 @@ class Classifier:
             self.tokenizer = Tokenizer.from_buffer(contents[TOKENIZER])
             self.ngram_features = ngram_features.load(contents[NGRAM_FEATURES])
             self.baseline = linear.load(contents[BASELINE]) if BASELINE in contents else None
+            self.build_tables()
         except (SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"{MODEL} is from another version of this code ({error!r}); {remedy}") from None
+
+    def build_tables(self) -> None:
+        """Build the hash tables of n-grams, which each thread would otherwise do for itself at its first text."""
+        views = [self.ngram_features.tokens, self.ngram_features.characters]
+        views += [self.baseline.words, self.baseline.characters] if self.baseline else []
+        for view in views:
+            _ = view and view.table
 
     def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
         """Probabilities, float32 `[texts, classes]`: of the network, or of its ensemble with the baseline model.
@@ -116,7 +124,7 @@ class Classifier:
 
         def predict(rows: np.ndarray) -> np.ndarray:
             network = self.run_network([encoded[row] for row in rows])
-            baseline = linear.predict_proba(self.baseline, [texts[row] for row in rows]) if self.baseline else None
+            baseline = linear.predict_batch(self.baseline, [texts[row] for row in rows]) if self.baseline else None
             return apply_temperature(self.ensemble(network, baseline), self.temperature)
 
         return map_batches(predict, [len(text.ids) for text in encoded], len(self.labels))

@@ -145,6 +145,11 @@ def predict_proba(model: LinearModel, texts: list[str]) -> np.ndarray:
     return softmax(decision_function(model, texts) / np.float32(model.temperature))
 
 
+def predict_batch(model: LinearModel, texts: list[str]) -> np.ndarray:
+    """As `predict_proba`, in this thread."""
+    return softmax(score_batch(model, texts) / np.float32(model.temperature))
+
+
 def attributions(model: LinearModel, text: str) -> np.ndarray:
     """How much each character of the text contributes to the score of each class, float `[characters, classes]`.
 

@@ -10,6 +10,11 @@ BATCH_SIZE = 64
 MIN_BATCH = 8  # fewer texts take less time together than in two threads
 
 
+def n_processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def ignore(n_texts: int) -> None:
     pass
 
@@ -39,7 +44,7 @@ def map_batches(
     if len(batches) == 1:  # a thread would take longer than it saves
         on_batch(run(batches[0]))
         return result
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_processors()) as pool:
         for n_texts in pool.map(run, batches[::-1]):  # the longest ones first, so that no thread is left with one
             on_batch(n_texts)
     return result

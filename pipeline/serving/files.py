@@ -8,11 +8,11 @@ started again with the same files, model and options; otherwise it starts anew.
 import csv
 import hashlib
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +23,16 @@ from tqdm import tqdm
 from pipeline.cli import UserError
 from pipeline.corpus import columns
 from pipeline.corpus.columns import to_text
-from pipeline.corpus.readers import Reject, Row, Table, column_types, open_table, read_table
+from pipeline.corpus.dialects import NotDelimited
+from pipeline.corpus.readers import Reject, Row, Table, column_types, open_table, open_texts, read_table
 from pipeline.corpus.sources import MAX_EXAMPLE_BYTES
 from pipeline.features.tokenizer import replace_surrogates
 from pipeline.files import written_beside
 from pipeline.serving.models import ServedModel
 
 PART_ROWS = 4096
+PART_LENGTH = 1 << 25  # characters
+COMPRESSED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
 LABEL, ABSTAINED = "predicted_label", "abstained"
 
 
@@ -54,14 +57,16 @@ def predict_files(paths: Sequence[Path], output: Path, model: ServedModel, optio
     """
     if output.exists():
         raise UserError(f"{output} exists already; remove it, or choose another --output")
-    tables = [open_table(path, path.name, options.encoding, may_be_texts=True) for path in paths]
-    text = choose_text(tables, options.text)
-    n_rows = sum(1 for table in tables for _ in read_table(table))
+    tables = [open_file(path, options) for path in paths]
+    n_rows, types = read_columns(tables)
+    text = choose_text(tables, types, options.text)
+    for table in tables:
+        print(f"{table.name} is {table.describe()}; text: {', '.join(map(repr, text))}")
     labels = model.classifier.labels
     new = {LABEL: pa.string()} | {f"probability_{label}": pa.float32() for label in labels}
     new |= {ABSTAINED: pa.bool_()} if options.threshold is not None else {}
     new |= dict.fromkeys(model_columns(model), pa.string())
-    schema = output_schema(tables, new)
+    schema = output_schema(tables, types, new)
     write, join = FORMATS[output.suffix]
 
     folder = output.with_name(f".parts-{output.name}")
@@ -80,47 +85,82 @@ def predict_files(paths: Sequence[Path], output: Path, model: ServedModel, optio
             rejected[reason] += 1
             bar.update()
 
-        rows = usable_rows(tables, text, reject)
-        while batch := [*islice(rows, PART_ROWS)]:
+        for rows in parts_of(usable_rows(tables, text, reject)):
             part = folder / f"part-{len(parts):06}{output.suffix}"
             parts.append(part)
-            n_predicted += len(batch)
+            n_predicted += len(rows)
             if part.exists():
-                n_resumed += len(batch)
+                n_resumed += len(rows)
             else:
-                predicted = predict_rows(batch, model, options.threshold)
+                predicted = predict_rows(rows, model, options.threshold)
                 with written_beside(part) as beside:
                     write(beside, predicted, schema)
-            bar.update(len(batch))
+            bar.update(len(rows))
     with written_beside(output) as beside:
         join(parts, beside, schema)
-    if rejected:
-        shutil.move(folder / "rejects.csv", output.with_name(f"{output.name}.rejects.csv"))
+        # Before the output is in its place: what is killed now continues, and has both.
+        shutil.copy(folder / "rejects.csv", rejects_of(output)) if rejected else rejects_of(output).unlink(True)
     shutil.rmtree(folder)
     return Result(n_predicted, n_resumed, rejected)
 
 
-def choose_text(tables: Sequence[Table], named: tuple[str, ...]) -> tuple[str, ...]:
+def rejects_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.rejects.csv")
+
+
+def open_file(path: Path, options: Options) -> Table:
+    """A `.txt` file has a text per line, unless columns of it are named; so has a file that is no table."""
+    is_txt = path.name.lower().partition(".txt")[2] in ("", *COMPRESSED) and ".txt" in path.name.lower()
+    if is_txt and not options.text:
+        return open_texts(path, path.name, options.encoding)
+    try:
+        return open_table(path, path.name, options.encoding)
+    except NotDelimited:
+        return open_texts(path, path.name, options.encoding)
+
+
+def read_columns(tables: Sequence[Table]) -> tuple[int, list[dict[str, pa.DataType]]]:
+    """The number of all rows, and the types of the columns of each table: text, unless Parquet or Arrow says another.
+
+    Objects of JSON may have keys that the first ones lack, so that all rows are read.
+    """
+    n_rows, result = 0, []
+    for table in tables:
+        types = column_types(table)
+        names = dict.fromkeys(table.columns, pa.string())
+        for row in read_table(table):
+            n_rows += 1
+            if not types and isinstance(row, Row):
+                names.update(dict.fromkeys(row.values, pa.string()))
+        result.append(types or names)
+    return n_rows, result
+
+
+def choose_text(
+    tables: Sequence[Table], types: Sequence[dict[str, pa.DataType]], named: tuple[str, ...]
+) -> tuple[str, ...]:
     """The columns of the text: those that are named, otherwise a guess. Raises UserError if a table lacks one."""
     text = named
     if not text:
         profiles = columns.profile(row.values for table in tables for row in read_table(table) if isinstance(row, Row))
         guess = columns.guess_text(profiles, label=None) if len(profiles) > 1 else next(iter(profiles), None)
         text = (guess,) if guess else ()
-    for table in tables:
-        if not text or not set(text) <= set(table.columns):
-            missing = f"no column {', '.join(map(repr, text))}" if text else "no column that looks like texts"
+    for table, there in zip(tables, types, strict=True):
+        if not text or not set(text) <= set(there):
+            missing = ", ".join(map(repr, text)) if text else "that looks like texts"
             raise UserError(
-                f"{table.name} has {missing}; name one of its columns with --text: {', '.join(table.columns)}"
+                f"{table.name} has no column {missing}; name one of its columns with --text: {', '.join(there)}"
             )
     return text
 
 
-def output_schema(tables: Sequence[Table], new: dict[str, pa.DataType]) -> pa.Schema:
-    """The columns of all files, and the new ones. Those of Parquet and Arrow keep their type; others are text."""
+def output_schema(
+    tables: Sequence[Table], types: Sequence[dict[str, pa.DataType]], new: dict[str, pa.DataType]
+) -> pa.Schema:
+    """The columns of all files, and the new ones. One that has several types is text."""
     fields: dict[str, pa.DataType] = {}
-    for table in tables:
-        for name, type_ in column_types(table).items():
+    for table, of_table in zip(tables, types, strict=True):
+        for name, type_ in of_table.items():
             if name in new:
                 raise UserError(f"{table.name} has a column {name!r}, as the predictions have; rename it")
             fields[name] = type_ if fields.get(name, type_) == type_ else pa.string()
@@ -132,6 +172,8 @@ def usable_rows(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield `(text, values)` of each row that has a text, and call `reject` with the others."""
     for table in tables:
+        # Readers put a replacement character for bytes that are not valid, or in UTF-8 a surrogate.
+        replaces = bool(table.encoding) and not str(table.encoding).lower().startswith("utf")
         for row in read_table(table):
             if isinstance(row, Reject):
                 reject(table.name, row.number, row.reason, row.detail)
@@ -141,7 +183,7 @@ def usable_rows(
             joined = "\n".join(filter(None, (each if isinstance(each, str) else to_text(each) for each in values)))
             reason = (
                 "no_text" if not joined.strip()
-                else "bad_bytes" if replace_surrogates([joined]) != [joined]
+                else "bad_bytes" if replace_surrogates([joined]) != [joined] or (replaces and "\ufffd" in joined)
                 else "long_text" if len(joined.encode()) > MAX_EXAMPLE_BYTES
                 else None
             )  # fmt: skip
@@ -149,6 +191,19 @@ def usable_rows(
                 reject(table.name, row.number, reason, joined[:200])
             else:
                 yield joined, dict(row.values)
+
+
+def parts_of(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """Parts of up to `PART_ROWS` rows, fewer where the texts are long."""
+    part, length = [], 0
+    for row in rows:
+        part.append(row)
+        length += len(row[0])
+        if len(part) == PART_ROWS or length >= PART_LENGTH:
+            yield part
+            part, length = [], 0
+    if part:
+        yield part
 
 
 def model_columns(model: ServedModel) -> dict[str, str]:
@@ -211,7 +266,18 @@ def join_parquet(parts: Iterable[Path], output: Path, schema: pa.Schema) -> None
 
 def write_json_lines(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
     with path.open("w", encoding="utf-8", errors="replace") as file:
-        file.writelines(f"{json.dumps(row, ensure_ascii=False, default=str)}\n" for row in rows)
+        for row in rows:
+            finite = {name: None if is_infinite(value) else value for name, value in row.items()}
+            file.write(f"{json.dumps(finite, ensure_ascii=False, default=json_default)}\n")
+
+
+def is_infinite(value: Any) -> bool:
+    """Whether JSON has no such number."""
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def json_default(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def join_json_lines(parts: Iterable[Path], output: Path, schema: pa.Schema) -> None:
@@ -239,9 +305,10 @@ def to_cell(value: Any) -> str | None:
     """A value as text; lists and objects as JSON."""
     if value is None:
         return None
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else to_text(value)
+    if isinstance(value, list | dict):
+        value = json.dumps(value, ensure_ascii=False, default=json_default)
+    text = value if isinstance(value, str) else to_text(value)
+    return text.encode("utf-8", "replace").decode()
 
 
 FORMATS = {

@@ -395,6 +395,19 @@ def test_folders_of_splits_may_be_named_as_others_name_them(pack: Pack, name: st
     assert examples == EXAMPLES | {"validation/java/0.txt": b"more"}
 
 
+@pytest.mark.parametrize("prefix", ["", "train/"])
+def test_a_label_may_be_named_like_a_validation_folder(pack: Pack, prefix: str) -> None:
+    examples = {f"{prefix}{label}/0.txt": b"x" for label in ("dev", "ops")}
+
+    read_as = {name.removeprefix("train/"): text for name, text in read(pack("corpus.zip", examples)).items()}
+
+    assert read_as == {"dev/0.txt": b"x", "ops/0.txt": b"x"}
+
+
+def test_a_folder_of_other_files_is_no_validation_split(pack: Pack) -> None:
+    assert read(pack("corpus", EXAMPLES | {"dev/setup.py": b"x", "docs/dev/notes.md": b"x"})) == EXAMPLES
+
+
 def test_texts_of_other_layouts_are_counted(pack: Pack, capsys: pytest.CaptureFixture[str]) -> None:
     others = {"x/y/train/java/0.txt": b"x", "train/.NET/0.txt": b"x", "extra/java/0.txt": b"x"}
 

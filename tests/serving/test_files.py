@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -105,9 +106,10 @@ def test_rows_without_a_text_are_counted_and_kept_with_their_reason(model: Serve
     ("content", "texts"),
     [
         ("a banana\n\nsort, and sort, a dict\n", ["a banana", "sort, and sort, a dict"]),
+        ("a banana, a mango\nsort, a dict\n", ["a banana, a mango", "sort, a dict"]),
         ('text\n"a banana, ""a"" banana"\na dict\n', ['a banana, "a" banana', "a dict"]),
     ],
-    ids=["a text per line", "CSV of one column"],
+    ids=["a text per line", "one that looks like CSV", "CSV of one column"],
 )
 def test_a_file_of_texts_alone_has_the_column_text(model: ServedModel, content: str, texts: list[str]) -> None:
     Path("texts.txt").write_text(content)
@@ -130,6 +132,43 @@ def test_files_of_different_columns_are_predicted_together(model: ServedModel) -
     first, second = read_rows(Path("out.parquet"))
     assert (first["title"], first["tags"], first["predicted_label"]) == ("a", None, "fruit")
     assert (second["title"], second["tags"], second["predicted_label"]) == ("sort", '["x", "y"]', "pythön")
+
+
+def test_keys_that_only_a_late_object_has_are_kept(model: ServedModel) -> None:
+    rows = [{"text": f"a dict {number}"} for number in range(1200)] + [{"text": "a banana", "note": "x"}]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    predict_files([Path("rows.jsonl")], Path("out.csv"), model, GUESS)
+
+    assert read_rows(Path("out.csv"))[-1]["note"] == "x"
+
+
+def test_text_in_a_structure_is_named_by_both_names(model: ServedModel) -> None:
+    pq.write_table(pa.Table.from_pylist([{"doc": {"text": "a dict"}, "id": 1}]), "rows.parquet")
+
+    predict_files([Path("rows.parquet")], Path("out.csv"), model, Options(("doc.text",), None, None))
+
+    assert read_rows(Path("out.csv"))[0]["predicted_label"] == "pythön"
+
+
+def test_values_that_json_and_text_lack_are_written_as_others(model: ServedModel) -> None:
+    rows = [{"text": "a dict", "raw": b"\xff", "score": float("nan")}]
+    pq.write_table(pa.Table.from_pylist(rows), "rows.parquet")
+    Path("more.csv").write_text("text,raw\na mango,x\n")
+
+    predict_files([Path("rows.parquet")], Path("out.jsonl"), model, GUESS)
+    predict_files([Path("rows.parquet"), Path("more.csv")], Path("out.parquet"), model, Options(("text",), None, None))
+
+    assert [(row["raw"], row["score"]) for row in read_rows(Path("out.jsonl"))] == [("\ufffd", None)]
+    assert [row["raw"] for row in read_rows(Path("out.parquet"))] == ["?", "x"]
+
+
+def test_damaged_bytes_of_any_encoding_are_rejected(model: ServedModel) -> None:
+    Path("rows.csv").write_bytes("text,id\na dict,1\na bänana,2\n".encode())
+
+    result = predict_files([Path("rows.csv")], Path("out.csv"), model, Options(("text",), "ascii", None))
+
+    assert result.rejected == Counter(bad_bytes=1)
 
 
 def test_columns_of_structures_and_other_types_stay_as_they_are_in_parquet(model: ServedModel) -> None:
@@ -181,19 +220,28 @@ def test_predictions_are_those_of_the_texts_as_they_are(model: ServedModel) -> N
     assert [row["probability_fruit"] for row in rows] == pytest.approx(expected, abs=1e-6)
 
 
-def test_parts_of_other_files_or_options_are_not_taken_up(model: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("rows.csv").write_text("text\na banana\n")
+@pytest.mark.parametrize("change", ["file", "option", "model", "nothing"])
+def test_parts_of_another_call_are_not_taken_up(
+    model: ServedModel, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    Path("rows.csv").write_text("text,id\na banana,1\n")
     monkeypatch.setattr(files, "FORMATS", files.FORMATS | {".csv": (files.write_csv, interrupt)})
-    for threshold in (None, 0.5):
-        with pytest.raises(KeyboardInterrupt):
-            predict_files([Path("rows.csv")], Path("out.csv"), model, Options(("text",), None, threshold))
+    with pytest.raises(KeyboardInterrupt):
+        predict_files([Path("rows.csv")], Path("out.csv"), model, Options(("text",), None, 0.5))
     monkeypatch.setattr(files, "FORMATS", files.FORMATS | {".csv": (files.write_csv, files.join_csv)})
-    Path("rows.csv").write_text("text\na dict\n")
 
-    result = predict_files([Path("rows.csv")], Path("out.csv"), model, Options(("text",), None, 0.5))
+    if change == "file":
+        Path("rows.csv").write_text("text,id\na dict,1\n")
+    if change == "model":
+        model = replace(model, source={"model": "classifier", "version": "2", "run": "a", "commit": "b"})
+    threshold = 0.9 if change == "option" else 0.5
+    result = predict_files([Path("rows.csv")], Path("out.csv"), model, Options(("text",), None, threshold))
 
-    assert result.resumed == 0
-    assert [row["predicted_label"] for row in read_rows(Path("out.csv"))] == ["pythön"]
+    assert result.resumed == (1 if change == "nothing" else 0)
+    (row,) = read_rows(Path("out.csv"))
+    assert row["predicted_label"] == ("pythön" if change == "file" else "fruit")
+    assert row["abstained"] == ("true" if change == "option" else "false")
+    assert row.get("model_version") == ("2" if change == "model" else None)
 
 
 def interrupt(*_: object) -> None:
@@ -243,7 +291,11 @@ def test_command_predicts_files_and_says_what_it_did(run: Callable) -> None:
     done = run("pipeline.predict", "--output", "out.jsonl", "--text", "text", "rows.csv")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == ("out.jsonl: 2 rows\n  not predicted, see out.jsonl.rejects.csv: 1 row: no text\n")
+    assert done.stdout.splitlines() == [
+        "rows.csv is CSV, delimiter comma, no quotes, encoding utf-8; text: 'text'",
+        "out.jsonl: 2 rows",
+        "  not predicted, see out.jsonl.rejects.csv: 1 row: no text",
+    ]
     assert [row["id"] for row in read_rows(Path("out.jsonl"))] == ["1", "3"]
 
 
@@ -254,6 +306,8 @@ def test_command_predicts_files_and_says_what_it_did(run: Callable) -> None:
         (["--output", "out.csv"], "there is no file to predict"),
         (["--output", "out.csv", "nowhere.csv"], "there is no file nowhere.csv"),
         (["--output", "out.csv", "--encoding", "klingon", "rows.csv"], "'klingon' is not an encoding"),
+        (["--output", "out.csv", "--encoding", "hex", "rows.csv"], "'hex' is not an encoding"),
+        (["--output", "out.jsonl", "--json", "rows.csv"], "--json is for texts"),
         (["--threshold", "0.5", "some text"], "--text, --encoding and --threshold are for files of rows"),
     ],
 )
