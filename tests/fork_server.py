@@ -22,6 +22,7 @@ import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 IMPORTED = ["dvc.repo", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store"]
 IMPORTED += ["datasketch", "scipy.stats", "sklearn.feature_extraction.text", "sklearn.metrics", "sklearn.svm"]
@@ -71,7 +72,8 @@ def start(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def serve(address: str) -> None:
-    """Returns in each forked process, after which that ends; never in the server."""
+    """Never returns: the server ends with the process that started it, and each forked process with its command."""
+    parent = os.getppid()
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "ORT_DISABLE_TELEMETRY": "1"}
     for module in IMPORTED:
         importlib.import_module(module)
@@ -81,17 +83,19 @@ def serve(address: str) -> None:
     listener.listen(64)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that are forked here
     print("ready", flush=True)
-    while True:
-        client, _ = listener.accept()
-        if not os.fork():
-            listener.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            return attend(client)
-        client.close()
+    listener.settimeout(5)
+    while os.getppid() == parent:
+        with suppress(TimeoutError):
+            client, _ = listener.accept()
+            if not os.fork():
+                listener.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                attend(client)
+            client.close()
 
 
-def attend(client: socket.socket) -> None:
-    """Fork the command, and tell the client how it ends. Returns in the command's process, which then runs it."""
+def attend(client: socket.socket) -> NoReturn:
+    """Run the command in a process of its own, and tell the client how it ends."""
     header, files, _, _ = socket.recv_fds(client, 4, 3)
     request = client.recv(struct.unpack("I", header)[0], socket.MSG_WAITALL)
     os.setsid()
