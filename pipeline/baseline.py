@@ -35,9 +35,8 @@ def main() -> None:
 
     linear.save(model, OUT)
     near_duplicates.save_fingerprints(FINGERPRINTS, FITTED_ON)
-    metrics = classification.classification_metrics(
-        y_validation, linear.softmax(scores / np.float32(model.temperature))
-    )
+    y_proba = linear.to_probabilities(scores, model.temperature)
+    metrics = classification.classification_metrics(y_validation, y_proba)
     n_ngrams = len(model.words.ngrams) + len(model.characters.ngrams) - 2
     write_json(REPORT, {"ngrams": n_ngrams, "validation": metrics})
     print(f"baseline: {n_ngrams:,} n-grams, validation accuracy {metrics['accuracy']:.3f}")

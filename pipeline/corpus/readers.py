@@ -22,6 +22,7 @@ from pipeline.cli import UserError
 from pipeline.corpus import columns, dialects
 from pipeline.corpus.dialects import Dialect
 from pipeline.corpus.encodings import detect_encoding, open_decompressed, open_lines, open_text, readable
+from pipeline.corpus.sources import SPLIT_NAMES
 
 FORMATS = {
     "csv": "CSV",
@@ -39,11 +40,6 @@ MAX_JSON_OBJECT = 1 << 26  # characters of an object of arrays, which is read at
 JSON_CHUNK = 1 << 16
 MAX_DETAIL = 200  # characters of a rejected row that are kept
 BATCH_ROWS = 1024
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
-}
 
 
 @dataclass(frozen=True)

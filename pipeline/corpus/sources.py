@@ -26,8 +26,15 @@ from pipeline.cli import UserError
 from pipeline.corpus import sample, urls
 from pipeline.params.fetch import Fetch
 
+# The split that a word says: of a folder or file, or of a row.
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
+}
+
 # The name of an example: at most one folder around the layout, no hidden files (`._0.txt` of macOS), no `..`.
-SPLIT = "(?i:train|test|validation|valid|val|dev)"
+SPLIT = "(?i:train|test|validation|valid|val|dev)"  # a folder of a split, a key of SPLIT_NAMES
 MEMBER = re.compile(rf"(?:\./)?(?:[^/.][^/]*/)?({SPLIT})/(([^/.][^/]*)/[^/.][^/]*\.txt)")
 # Without train/ and test/, a folder per label.
 LABEL_MEMBER = re.compile(r"(?:\./)?(?:[^/.][^/]*/)?(([^/.][^/]*)/[^/.][^/]*\.txt)")
@@ -142,7 +149,7 @@ def layout_of(names: Iterable[str]) -> str | None:
     for name in names:
         if MEMBER.fullmatch(name):
             return "splits"
-        if (folder := SPLIT_FOLDER.fullmatch(name)) and canonical_split(folder[1]) != "validation":
+        if (folder := SPLIT_FOLDER.fullmatch(name)) and SPLIT_NAMES[folder[1].lower()] != "validation":
             has_splits |= not is_table(name)
         has_tables |= is_table(name)
         if member := LABEL_MEMBER.fullmatch(name):
@@ -252,7 +259,7 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
     skipped_name = ""
     for name, content in read(source.location, source.name, MEMBER):
         if folder := SPLIT_FOLDER.fullmatch(name):
-            folders.add(canonical_split(folder[1]))
+            folders.add(SPLIT_NAMES[folder[1].lower()])
         if content is None:
             # Of other files, such as a README, texts alone.
             is_named = name.endswith(".txt") if not folder else not name.endswith("/")
@@ -264,7 +271,7 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
         if member[3] == NO_LABEL:
             unlabelled += 1
             continue
-        split = canonical_split(member[1])
+        split = SPLIT_NAMES[member[1].lower()]
         filled.add(split)
         count, total = count + 1, total + len(content)
         check_example(source, name, member[2], content, count, total)
@@ -279,11 +286,6 @@ def read_examples(source: Source) -> Iterator[tuple[str, bytes]]:
         raise UserError(
             f"{source.name} has no example in {empty[0]}/; fill it, or omit test/ to have a test split drawn"
         )
-
-
-def canonical_split(folder: str) -> str:
-    """train, test or validation: the split of a folder `Train/`, `dev/` and the like."""
-    return {"valid": "validation", "val": "validation", "dev": "validation"}.get(folder.lower(), folder.lower())
 
 
 def read_label_folders(source: Source, read: Callable) -> Iterator[tuple[str, bytes]]:

@@ -1,13 +1,15 @@
 """Parquet tables, read and written in batches, so that memory does not grow with the number of rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.files import reading, written_beside
+
+T = TypeVar("T")
 
 RAW_SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("split", pa.string())])
 REJECTS_SCHEMA = pa.schema(
@@ -36,18 +38,22 @@ BATCH_LENGTH = 1 << 26  # characters and bytes of a batch of rows; one column mu
 def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
     with written_beside(path) as beside, pq.ParquetWriter(beside, schema, **options) as writer:
-        for batch in batches_of(rows):
+        for batch in batches_of(rows, row_length, BATCH_ROWS, BATCH_LENGTH):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
 
 
-def batches_of(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Batches of up to `BATCH_ROWS` rows, fewer where they are long."""
-    batch: list[dict[str, Any]] = []
+def row_length(row: dict[str, Any]) -> int:
+    return sum(len(value) for value in row.values() if isinstance(value, str | bytes | list))
+
+
+def batches_of(rows: Iterable[T], length_of: Callable[[T], int], max_rows: int, max_length: int) -> Iterator[list[T]]:
+    """Batches of up to `max_rows` rows, fewer where the sum of their lengths reaches `max_length`."""
+    batch: list[T] = []
     length = 0
     for row in rows:
         batch.append(row)
-        length += sum(len(value) for value in row.values() if isinstance(value, str | bytes | list))
-        if len(batch) == BATCH_ROWS or length >= BATCH_LENGTH:
+        length += length_of(row)
+        if len(batch) == max_rows or length >= max_length:
             yield batch
             batch, length = [], 0
     if batch:

@@ -140,14 +140,18 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return exp / exp.sum(axis=1, keepdims=True)
 
 
+def to_probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
+    return softmax(scores / np.float32(temperature))
+
+
 def predict_proba(model: LinearModel, texts: list[str]) -> np.ndarray:
     """Probabilities, float32 `[texts, classes]`; each row sums to 1."""
-    return softmax(decision_function(model, texts) / np.float32(model.temperature))
+    return to_probabilities(decision_function(model, texts), model.temperature)
 
 
 def predict_batch(model: LinearModel, texts: list[str]) -> np.ndarray:
     """As `predict_proba`, in this thread."""
-    return softmax(score_batch(model, texts) / np.float32(model.temperature))
+    return to_probabilities(score_batch(model, texts), model.temperature)
 
 
 def attributions(model: LinearModel, text: str) -> np.ndarray:

@@ -6,9 +6,9 @@ started again with the same files, model and options; otherwise it starts anew.
 """
 
 import csv
-import hashlib
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,14 +25,15 @@ from pipeline.corpus import columns
 from pipeline.corpus.columns import to_text
 from pipeline.corpus.dialects import NotDelimited
 from pipeline.corpus.readers import Reject, Row, Table, column_types, open_table, open_texts, read_table
-from pipeline.corpus.sources import MAX_EXAMPLE_BYTES
+from pipeline.corpus.sources import COMPRESSED, MAX_EXAMPLE_BYTES, Source, source_fingerprint
+from pipeline.corpus.tables import batches_of
 from pipeline.features.tokenizer import replace_surrogates
 from pipeline.files import written_beside
 from pipeline.serving.models import ServedModel
 
 PART_ROWS = 4096
 PART_LENGTH = 1 << 25  # characters
-COMPRESSED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
+TXT = re.compile(rf"(?i).*\.txt{COMPRESSED}")
 LABEL, ABSTAINED = "predicted_label", "abstained"
 
 
@@ -70,7 +71,8 @@ def predict_files(paths: Sequence[Path], output: Path, model: ServedModel, optio
     write, join = FORMATS[output.suffix]
 
     folder = output.with_name(f".parts-{output.name}")
-    begin(folder, {"files": digests(paths), "options": asdict(options), "model": model_columns(model)})
+    files = source_fingerprint(Source("tables", output.name, files=tuple((path.name, path) for path in paths)))
+    begin(folder, {"files": files, "options": asdict(options), "model": model_columns(model)})
     rejected, n_predicted, n_resumed = Counter[str](), 0, 0
     parts: list[Path] = []
     with (
@@ -85,7 +87,8 @@ def predict_files(paths: Sequence[Path], output: Path, model: ServedModel, optio
             rejected[reason] += 1
             bar.update()
 
-        for rows in parts_of(usable_rows(tables, text, reject)):
+        usable = usable_rows(tables, text, reject)
+        for rows in batches_of(usable, lambda row: len(row[0]), PART_ROWS, PART_LENGTH):
             part = folder / f"part-{len(parts):06}{output.suffix}"
             parts.append(part)
             n_predicted += len(rows)
@@ -99,7 +102,10 @@ def predict_files(paths: Sequence[Path], output: Path, model: ServedModel, optio
     with written_beside(output) as beside:
         join(parts, beside, schema)
         # Before the output is in its place: what is killed now continues, and has both.
-        shutil.copy(folder / "rejects.csv", rejects_of(output)) if rejected else rejects_of(output).unlink(True)
+        if rejected:
+            shutil.copy(folder / "rejects.csv", rejects_of(output))
+        else:
+            rejects_of(output).unlink(missing_ok=True)
     shutil.rmtree(folder)
     return Result(n_predicted, n_resumed, rejected)
 
@@ -110,8 +116,7 @@ def rejects_of(output: Path) -> Path:
 
 def open_file(path: Path, options: Options) -> Table:
     """A `.txt` file has a text per line, unless columns of it are named; so has a file that is no table."""
-    is_txt = path.name.lower().partition(".txt")[2] in ("", *COMPRESSED) and ".txt" in path.name.lower()
-    if is_txt and not options.text:
+    if TXT.fullmatch(path.name) and not options.text:
         return open_texts(path, path.name, options.encoding)
     try:
         return open_table(path, path.name, options.encoding)
@@ -193,19 +198,6 @@ def usable_rows(
                 yield joined, dict(row.values)
 
 
-def parts_of(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """Parts of up to `PART_ROWS` rows, fewer where the texts are long."""
-    part, length = [], 0
-    for row in rows:
-        part.append(row)
-        length += len(row[0])
-        if len(part) == PART_ROWS or length >= PART_LENGTH:
-            yield part
-            part, length = [], 0
-    if part:
-        yield part
-
-
 def model_columns(model: ServedModel) -> dict[str, str]:
     """What identifies the model, in each row: version, run and commit if it is registered, otherwise its digest."""
     names = {"model": "model_name", "version": "model_version", "run": "model_run", "commit": "model_commit"}
@@ -229,15 +221,6 @@ def predict_rows(
 
 
 # The folder of parts
-
-
-def digests(paths: Sequence[Path]) -> list[list[str]]:
-    """The name and the sha256 of each file."""
-    result = []
-    for path in paths:
-        with path.open("rb") as file:
-            result.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
-    return result
 
 
 def begin(folder: Path, plan: dict[str, Any]) -> None:
@@ -281,7 +264,11 @@ def json_default(value: Any) -> str:
 
 
 def join_json_lines(parts: Iterable[Path], output: Path, schema: pa.Schema) -> None:
-    with output.open("wb") as target:
+    append(parts, output)
+
+
+def append(parts: Iterable[Path], output: Path) -> None:
+    with output.open("ab") as target:
         for part in parts:
             with part.open("rb") as file:
                 shutil.copyfileobj(file, target)
@@ -295,10 +282,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> 
 def join_csv(parts: Iterable[Path], output: Path, schema: pa.Schema) -> None:
     with output.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerow(schema.names)
-    with output.open("ab") as target:
-        for part in parts:
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, target)
+    append(parts, output)
 
 
 def to_cell(value: Any) -> str | None:

@@ -310,11 +310,15 @@ def dataset_inputs(contexts: Mapping[str, str]) -> list[DatasetInput]:
 
 
 def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
-    """MLflow looks for a data set before it adds it; another process may add the same one in between."""
+    add(partial(client.log_inputs, run_id, datasets=inputs))
+
+
+def add(call: Callable[[], object]) -> None:
+    """MLflow looks for a thing before it adds it; another process may add the same one in between."""
     try:
-        client.log_inputs(run_id, datasets=inputs)
+        call()
     except MlflowException:
-        client.log_inputs(run_id, datasets=inputs)
+        call()
 
 
 def log_history(client: MlflowClient, run_id: str, rows: Iterable[Mapping[str, float]]) -> None:
@@ -337,12 +341,8 @@ def epoch_metric(name: str) -> str:
 
 
 def set_tags(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
-    """MLflow looks for a tag before it adds it; another process of the same result may add it in between."""
     for name, value in tags.items():
-        try:
-            client.set_tag(run.info.run_id, name, value)
-        except MlflowException:
-            client.set_tag(run.info.run_id, name, value)
+        add(partial(client.set_tag, run.info.run_id, name, value))
 
 
 def delete_runs(client: MlflowClient, runs: Sequence[Run]) -> None:
